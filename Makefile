@@ -1,0 +1,159 @@
+# sandmount: `make demo` shows the main job, `make test` runs the whole suite.
+# Variants: make CC=clang, make SAN=address,undefined, make SAN=thread, make DEV=1.
+# Objects go to build/<variant>/; BUILD= chooses another directory.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+CC      ?= cc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+empty   :=
+space   := $(empty) $(empty)
+comma   := ,
+VARIANT := $(CC)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(DEV),-dev)$(if $(COV),-cov)
+BUILD   ?= build/$(VARIANT)
+
+PKGS    := fuse3 libarchive libcurl json-c glib-2.0 sqlite3 libgit2 libcrypto
+WARN    := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wpointer-arith \
+	   -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes \
+	   -Wimplicit-fallthrough
+ifneq (,$(findstring clang,$(CC)))
+WARN    += -Wthread-safety
+endif
+OPT     ?= -O2 -g
+HARDEN  := -fstack-protector-strong -fPIE -U_FORTIFY_SOURCE \
+	   $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+CFLAGS  ?=
+ALL_CFLAGS = -std=gnu11 -I. -D_GNU_SOURCE -DFUSE_USE_VERSION=314 \
+	   -D_FILE_OFFSET_BITS=64 -DSANDMOUNT_VERSION='"$(VERSION)"' \
+	   $(WARN) $(OPT) $(HARDEN) -pthread $(PKG_CFLAGS) \
+	   $(if $(DEV),-Werror -DSANDMOUNT_DEBUG) \
+	   $(if $(FAILPOINTS),-DSANDMOUNT_FAILPOINTS) \
+	   $(if $(COV),--coverage) \
+	   $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
+ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now \
+	   $(if $(COV),--coverage) $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+
+# Folders, lowest first: each is one archive, and may use those before it.
+LAYERS  := merge/lib merge transport fs/mirror fs/ctl fs/sync fs/fuse fs/cli
+archive  = $(BUILD)/$(subst /,_,$(1)).a
+sources  = $(filter-out $(if $(filter fs/cli,$(1)),fs/cli/main.c),\
+	   $(wildcard $(1)/*.c))
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
+
+# Which archives a unit test of each folder may link, highest first.
+below_merge_lib := merge/lib
+below_merge     := merge merge/lib
+below_transport := transport merge merge/lib
+below_fs_mirror := fs/mirror merge merge/lib
+below_fs_ctl    := fs/ctl merge/lib
+below_fs_sync   := fs/sync transport fs/mirror merge merge/lib
+below_fs_fuse   := fs/fuse fs/mirror merge merge/lib
+below_fs_cli    := fs/cli fs/fuse fs/sync fs/ctl transport fs/mirror merge merge/lib
+
+GOALS_WITHOUT_LIBS := clean deps demo test help format uninstall
+ifneq (,$(filter-out $(GOALS_WITHOUT_LIBS),$(or $(MAKECMDGOALS),all)))
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+ifeq (,$(PKG_LIBS))
+$(error libraries are missing: run scripts/install-deps)
+endif
+CMOCKA_LIBS = $(shell pkg-config --libs cmocka)
+endif
+
+PROG := $(BUILD)/sandmount
+# tests/unit/<folder with _>/test_*.c is linked with that folder and below.
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+
+.PHONY: all deps demo test check check-layers unit e2e bench install \
+	uninstall clean format help
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(PROG)
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo       install what is missing, build, and show the main job
+demo:
+	@scripts/demo
+
+## make test       install what is missing, build, and run every test
+test:
+	@scripts/run-tests
+
+## make deps       install the Debian packages that build and tests need
+deps:
+	@scripts/install-deps
+
+## make unit       build and run the unit tests
+unit: $(UNIT)
+	@scripts/run-unit $(UNIT)
+
+## make e2e        run the end-to-end tests with real mounts (T= picks)
+e2e: all
+	@scripts/run-e2e $(PROG) $(T)
+
+## make check      the layers, headers and formats
+check: check-layers
+check-layers:
+	@scripts/check-layers
+
+## make bench      speed against native and tar, as ratios
+bench: all
+	@tests/bench/run $(PROG)
+
+$(PROG): $(BUILD)/fs/cli/main.o $(foreach l,$(below_fs_cli),$(call archive,$(l)))
+	@echo "  LD    $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+define archive_rule
+$(call archive,$(1)): $(call objects,$(1))
+	@echo "  AR    $$@"
+	@rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call archive_rule,$(l))))
+
+# Scripts that run in the sandbox are shell files, built in as strings.
+$(BUILD)/%.sh.h: %.sh scripts/embed
+	@mkdir -p $(@D)
+	@scripts/embed $< >$@
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) $(ALL_CFLAGS) -I$(BUILD) -MMD -MP -c -o $@ $<
+
+define unit_rule
+$(BUILD)/tests/unit/$(1)/%: $(BUILD)/tests/unit/$(1)/%.o \
+		$(foreach l,$(below_$(1)),$(call archive,$(l)))
+	@echo "  LD    $$@"
+	@$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) $$(CMOCKA_LIBS)
+endef
+$(foreach f,merge_lib merge transport fs_mirror fs_ctl fs_sync fs_fuse fs_cli,\
+	$(eval $(call unit_rule,$(f))))
+
+SHELL_HDRS := $(patsubst %.sh,$(BUILD)/%.sh.h,$(wildcard transport/*.sh))
+$(call objects,transport): | $(SHELL_HDRS)
+
+## make install    PREFIX=/usr/local, DESTDIR= for packaging
+install: all
+	install -D -m 0755 $(PROG) $(DESTDIR)$(PREFIX)/bin/sandmount
+	install -D -m 0644 fs/cli/sandmount.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/sandmount.1
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/sandmount \
+		$(DESTDIR)$(PREFIX)/share/man/man1/sandmount.1
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build
+
+-include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')

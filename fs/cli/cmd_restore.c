@@ -1,0 +1,304 @@
+/* restore, diff, umount, recover: the commands that end in a report. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/cli/cli.h"
+#include "fs/ctl/ctl.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/log.h"
+#include "transport/json.h"
+
+/* What a running session answered. */
+static int print_answer(const struct json *j, bool json, bool diff)
+{
+	int64_t code = EXIT_FAILED;
+	const struct json *report = json_get(j, "report");
+	const char *text = json_string(json_get(j, diff ? "diff" : "text"));
+
+	if (report && json && !diff)
+		cli_print_json(report);
+	else if (text)
+		fputs(text, stdout);
+	json_is_integer(json_get(j, "code"), &code);
+	return (int)code;
+}
+
+static int restore_live(struct ctl_client *c, const struct restore_options *o,
+	bool json)
+{
+	g_autofree char *words = g_strdup_printf("%s %s %s %s",
+		o->allow_deletes ? "allow-deletes" : "",
+		o->dry_run ? "dry-run" : "", o->with_diff ? "diff" : "",
+		o->undo ? "undo" : "");
+	g_autoptr(GError) why = NULL;
+	int code = EXIT_FAILED;
+	struct json *j = live_call(c, "restore", words, &code, &why);
+
+	code = j ? print_answer(j, json, o->with_diff) : cli_fail(why);
+	json_free(j);
+	return code;
+}
+
+static int restore_here(const char *name, const struct restore_options *o,
+	bool json)
+{
+	g_autoptr(GError) why = NULL;
+	struct session_progress p = cli_progress(json ? "never" : "auto");
+	struct session *s = session_open(name, &why);
+	struct report *r = NULL;
+	int code;
+
+	if (!s)
+		return cli_fail(why);
+	session_set_progress(s, &p);
+	if (session_restore(s, o, &r, &why) < 0) {
+		code = cli_fail(why);
+	} else if (o->with_diff) {
+		cli_progress_end();
+		fputs(r->diff ? r->diff : "", stdout);
+		code = report_exit_code(r);
+	} else {
+		code = cli_print_report(r, name, json);
+	}
+	report_free(r);
+	session_close(s);
+	return code;
+}
+
+static int run_restore(const char *given, const struct restore_options *o,
+	bool json)
+{
+	g_autoptr(GError) why = NULL;
+	g_autofree char *name = session_resolve_name(given, &why);
+	struct ctl_client *c;
+	int code;
+
+	if (!name)
+		return cli_fail(why);
+	c = live_connect(name);
+	if (!c)
+		return restore_here(name, o, json);
+	code = restore_live(c, o, json);
+	ctl_client_free(c);
+	return code;
+}
+
+int cmd_restore(int argc, char **argv)
+{
+	gboolean dry = FALSE, undo = FALSE, allow = FALSE, json = FALSE;
+	const GOptionEntry options[] = {
+		{ "dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry,
+			"say what would be done, change nothing", NULL },
+		{ "undo", 0, 0, G_OPTION_ARG_NONE, &undo,
+			"put back what the last restore changed", NULL },
+		{ "allow-deletes", 0, 0, G_OPTION_ARG_NONE, &allow,
+			"go on with deletions that a gate holds", NULL },
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &json,
+			"one JSON object on standard output", NULL },
+		{ 0 },
+	};
+	struct restore_options o = { 0 };
+	int code = EXIT_DONE;
+
+	log_set_level(LOG_ERROR);
+	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT",
+		    "Merges the sandbox's work into the local directory.",
+		    options, &code))
+		return code;
+	if (argc != 2)
+		return cli_usage("restore: give a session's NAME or its "
+				 "MOUNTPOINT");
+	if (undo && dry)
+		return cli_usage("restore: --undo and --dry-run do not go "
+				 "together");
+	o.dry_run = dry;
+	o.undo = undo;
+	o.allow_deletes = allow;
+	return run_restore(argv[1], &o, json);
+}
+
+int cmd_diff(int argc, char **argv)
+{
+	gboolean json = FALSE;
+	const GOptionEntry options[] = {
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &json,
+			"the plan as one JSON object", NULL },
+		{ 0 },
+	};
+	struct restore_options o = { .dry_run = true };
+	int code = EXIT_DONE;
+
+	log_set_level(LOG_ERROR);
+	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT",
+		    "Shows what a restore would do; changes nothing.", options,
+		    &code))
+		return code;
+	if (argc != 2)
+		return cli_usage("diff: give a session's NAME or its "
+				 "MOUNTPOINT");
+	o.with_diff = !json;
+	return run_restore(argv[1], &o, json);
+}
+
+/* --- umount ----------------------------------------------------------------------- */
+
+/* Nobody serves it: what a crash left is finished here. */
+static int finish_here(const char *name, bool json)
+{
+	g_autoptr(GError) why = NULL;
+	struct session *s = session_open(name, &why);
+	struct report *r = NULL;
+	int code = EXIT_DONE;
+
+	if (!s)
+		return cli_fail(why);
+	if (session_finish(s, &r, &why) < 0) {
+		cli_fail(why);
+		code = EXIT_PENDING;
+	} else if (r) {
+		code = cli_print_report(r, name, json);
+	}
+	report_free(r);
+	session_close(s);
+	return code;
+}
+
+static char *mountpoint_of(const char *name)
+{
+	struct json *j = session_saved_status(name, NULL);
+	char *path = j ? g_strdup(json_string(json_get(j, "mountpoint")))
+		       : NULL;
+
+	json_free(j);
+	return path;
+}
+
+/* Asks for the report first, so that it cannot be missed, then unmounts. */
+static int umount_live(struct ctl_client *c, const char *mountpoint, bool json)
+{
+	g_autoptr(GError) why = NULL;
+	struct json *j;
+	int code = EXIT_DONE;
+
+	if (ctl_request(c, "{\"cmd\":\"wait\"}", &why) < 0 ||
+		unmount(mountpoint, false, &why) < 0)
+		return cli_fail(why);
+	g_autofree char *line = ctl_receive(c, 0, &why);
+
+	if (!line) {
+		fprintf(stderr, "sandmount: unmounted, but the session's "
+				"process ended without a report; `sandmount "
+				"recover` finishes its work\n");
+		return EXIT_PENDING;
+	}
+	j = json_parse(line, strlen(line), &why);
+	if (!j)
+		return cli_fail(why);
+	if (json_string(json_get(j, "error"))) {
+		fprintf(stderr, "sandmount: %s\n",
+			json_string(json_get(j, "error")));
+		code = EXIT_PENDING;
+	} else {
+		code = print_answer(j, json, false);
+	}
+	json_free(j);
+	return code;
+}
+
+int cmd_umount(int argc, char **argv)
+{
+	gboolean json = FALSE;
+	const GOptionEntry options[] = {
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &json,
+			"the report as one JSON object", NULL },
+		{ 0 },
+	};
+	g_autoptr(GError) why = NULL;
+	g_autofree char *name = NULL;
+	g_autofree char *mountpoint = NULL;
+	struct ctl_client *c;
+	int code = EXIT_DONE;
+
+	log_set_level(LOG_ERROR);
+	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT",
+		    "Unmounts, waits for the restore and prints its report.",
+		    options, &code))
+		return code;
+	if (argc != 2)
+		return cli_usage("umount: give a session's NAME or its "
+				 "MOUNTPOINT");
+	name = session_resolve_name(argv[1], &why);
+	if (!name)
+		return cli_fail(why);
+	mountpoint = mountpoint_of(name);
+	if (!mountpoint || mount_kind(mountpoint) == MOUNT_NONE)
+		return cli_usage("%s: is not mounted; `sandmount restore %s` "
+				 "merges a prepared session", name, name);
+	c = live_connect(name);
+	if (c) {
+		code = umount_live(c, mountpoint, json);
+		ctl_client_free(c);
+		return code;
+	}
+	if (unmount(mountpoint, true, &why) < 0)
+		return cli_fail(why);
+	return finish_here(name, json);
+}
+
+/* --- recover ------------------------------------------------------------------------ */
+
+/* 0: nothing to do or done; else the exit code. */
+static int recover_one(const char *name)
+{
+	g_autofree char *mountpoint = mountpoint_of(name);
+	g_autofree char *why_work = NULL;
+	g_autoptr(GError) why = NULL;
+	struct ctl_client *c = live_connect(name);
+	struct session *s;
+	bool work;
+	int code;
+
+	if (c) {	/* it is well and running */
+		ctl_client_free(c);
+		return EXIT_DONE;
+	}
+	if (mountpoint && mount_kind(mountpoint) == MOUNT_DEAD &&
+		unmount(mountpoint, true, &why) < 0)
+		return cli_fail(why);
+	s = session_open(name, &why);
+	if (!s)
+		return cli_fail(why);
+	work = session_has_work(s, &why_work);
+	session_close(s);
+	if (work) {
+		printf("%s: %s; finishing\n", name, why_work);
+		return finish_here(name, false);
+	}
+	code = EXIT_DONE;
+	printf("%s: nothing to recover\n", name);
+	return code;
+}
+
+int cmd_recover(int argc, char **argv)
+{
+	g_autoptr(GError) why = NULL;
+	g_auto(GStrv) names = NULL;
+	int worst = EXIT_DONE, code = EXIT_DONE;
+
+	log_set_level(LOG_ERROR);
+	if (!cli_parse(&argc, &argv, "[NAME]",
+		    "Sends or restores what an earlier run left.", NULL, &code))
+		return code;
+	if (argc > 1) {
+		g_autofree char *name = session_resolve_name(argv[1], &why);
+
+		return name ? recover_one(name) : cli_fail(why);
+	}
+	names = session_names();
+	for (char **n = names; *n; n++) {
+		code = recover_one(*n);
+		worst = MAX(worst, code == EXIT_FAILED ? EXIT_PENDING : code);
+	}
+	return worst;
+}

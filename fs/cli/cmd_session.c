@@ -1,0 +1,240 @@
+/* The commands that are one call on a session: prepare, flush, refresh,
+ * forget, log, spec, and those that come later. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/cli/cli.h"
+#include "fs/ctl/ctl.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/log.h"
+#include "transport/json.h"
+
+static int prepare(struct start *s, const struct mount_options *m)
+{
+	struct session_progress p = cli_progress(m->progress);
+	g_autoptr(GError) why = NULL;
+	struct prepare_result r;
+	struct session *session;
+	int code = EXIT_DONE;
+
+	session = session_start(s->name, s->spec, s->options, &why);
+	if (!session)
+		return cli_fail(why);
+	if (m->json)
+		p.step = NULL;
+	session_set_progress(session, &p);
+	if (session_prepare(session, &r, &why) < 0) {
+		code = cli_fail(why);
+	} else if (m->json) {
+		struct json *j = session_prepare_json(session, &r);
+
+		cli_print_json(j);
+		json_free(j);
+	} else {
+		cli_progress_end();
+		printf("%s is prepared%s: %" G_GUINT64_FORMAT " files, %"
+			G_GUINT64_FORMAT " bytes sent; `sandmount restore %s` "
+			"brings the work home\n", s->name,
+			r.resumed ? " (unrestored work taken up)" : "",
+			r.sent_files, r.sent_bytes, s->name);
+	}
+	session_close(session);
+	return code;
+}
+
+int cmd_prepare(int argc, char **argv)
+{
+	struct mount_options m = { 0 };
+	struct start s = { 0 };
+	g_autoptr(GError) why = NULL;
+	int code = EXIT_FAILED;
+
+	log_set_level(LOG_ERROR);
+	if (mount_options_parse(&m, &argc, &argv, false, &code))
+		code = start_resolve(&s, &m, argv[1], &why) < 0
+			? cli_fail(why) : prepare(&s, &m);
+	start_release(&s);
+	mount_options_release(&m);
+	return code;
+}
+
+/* The one argument NAME|MOUNTPOINT as a session's name; NULL: *CODE. */
+static char *take_name(int argc, char **argv, int *code)
+{
+	g_autoptr(GError) why = NULL;
+	char *name;
+
+	if (argc != 2) {
+		*code = cli_usage("%s: give a session's NAME or its MOUNTPOINT",
+			argv[0]);
+		return NULL;
+	}
+	name = session_resolve_name(argv[1], &why);
+	if (!name)
+		*code = cli_fail(why);
+	return name;
+}
+
+/* Flush or refresh, in the running session or here. */
+static int sync_command(int argc, char **argv, const char *command,
+	int (*run)(struct session *s, GError **err))
+{
+	g_autofree char *name = NULL;
+	g_autoptr(GError) why = NULL;
+	struct ctl_client *c;
+	struct session *s;
+	int code = EXIT_DONE;
+
+	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT", NULL, NULL, &code) ||
+		!(name = take_name(argc, argv, &code)))
+		return code;
+	c = live_connect(name);
+	if (c) {
+		struct json *j = live_call(c, command, NULL, &code, &why);
+
+		if (!j)
+			code = cli_fail(why);
+		json_free(j);
+		ctl_client_free(c);
+		return code;
+	}
+	s = session_open(name, &why);
+	if (!s || run(s, &why) < 0)
+		code = cli_fail(why);
+	session_close(s);
+	return code;
+}
+
+static int flush(struct session *s, GError **err)
+{
+	return session_flush(s, 0, err);
+}
+
+int cmd_flush(int argc, char **argv)
+{
+	log_set_level(LOG_ERROR);
+	return sync_command(argc, argv, "flush", flush);
+}
+
+static int refresh(struct session *s, GError **err)
+{
+	return session_load(s, err) < 0 ? -EIO : session_refresh(s, err);
+}
+
+int cmd_refresh(int argc, char **argv)
+{
+	log_set_level(LOG_ERROR);
+	return sync_command(argc, argv, "refresh", refresh);
+}
+
+int cmd_forget(int argc, char **argv)
+{
+	gboolean force = FALSE;
+	const GOptionEntry options[] = {
+		{ "force", 0, 0, G_OPTION_ARG_NONE, &force,
+			"also with work that would be lost", NULL },
+		{ 0 },
+	};
+	g_autofree char *name = NULL;
+	g_autoptr(GError) why = NULL;
+	struct session *s;
+	int code = EXIT_DONE;
+
+	log_set_level(LOG_ERROR);
+	if (!cli_parse(&argc, &argv, "NAME", "Drops a session's state.",
+		    options, &code) ||
+		!(name = take_name(argc, argv, &code)))
+		return code;
+	s = session_open(name, &why);
+	if (!s || session_forget(s, force, &why) < 0)
+		code = cli_fail(why);
+	session_close(s);
+	return code;
+}
+
+int cmd_log(int argc, char **argv)
+{
+	g_autofree char *name = NULL;
+	g_autofree char *dir = NULL;
+	g_autofree char *file = NULL;
+	g_autofree char *text = NULL;
+	g_autoptr(GError) why = NULL;
+	int code = EXIT_DONE;
+
+	if (!cli_parse(&argc, &argv, "NAME", "Prints a session's log.", NULL,
+		    &code) ||
+		!(name = take_name(argc, argv, &code)))
+		return code;
+	dir = session_dir(name);
+	file = g_build_filename(dir, "log", NULL);
+	if (g_file_get_contents(file, &text, NULL, &why))
+		fputs(text, stdout);
+	return EXIT_DONE;
+}
+
+/* --- spec -------------------------------------------------------------------- */
+
+static int match(const struct spec *spec, const char *name)
+{
+	g_autofree char *dir = session_dir(name);
+	g_autofree char *file = g_build_filename(dir, "session.json", NULL);
+	g_autofree char *text = NULL;
+	struct json *j;
+	const struct json *saved;
+	bool same = false;
+	gsize len;
+
+	if (!g_file_get_contents(file, &text, &len, NULL))
+		return EXIT_FAILED;
+	j = json_parse(text, len, NULL);
+	saved = j ? json_get(j, "spec") : NULL;
+	if (saved) {
+		g_autofree char *own = json_to_text(saved, false);
+		struct spec *s =
+			spec_parse(own, strlen(own), "session", NULL);
+
+		same = s && spec_same_sandbox(s, spec);
+		spec_free(s);
+	}
+	json_free(j);
+	return same ? EXIT_DONE : EXIT_FAILED;
+}
+
+int cmd_spec(int argc, char **argv)
+{
+	g_autofree char *saved = NULL;
+	const GOptionEntry options[] = {
+		{ "match", 0, 0, G_OPTION_ARG_STRING, &saved,
+			"exit 0 if this session is of the same sandbox, "
+			"else 1", "SAVED" },
+		{ 0 },
+	};
+	g_autofree char *config = cli_config_file();
+	g_autofree char *text = NULL;
+	g_autoptr(GError) why = NULL;
+	struct spec *spec;
+	int code = EXIT_DONE;
+
+	if (!cli_parse(&argc, &argv, "FILE",
+		    "Checks a sandbox spec and prints it normalised.", options,
+		    &code))
+		return code;
+	if (argc != 2)
+		return cli_usage("spec: give a spec FILE");
+	spec = spec_resolve(argv[1], config, NULL, &why);
+	if (!spec)
+		return cli_fail(why);
+	text = spec_to_json(spec);
+	puts(text);
+	if (saved)
+		code = match(spec, saved);
+	spec_free(spec);
+	return code;
+}
+
+int cmd_unavailable(int argc, char **argv)
+{
+	(void)argc;
+	return cli_usage("%s: not available in this version", argv[0]);
+}

@@ -1,0 +1,294 @@
+/* The mounted life of a session. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/cli/cli.h"
+#include "fs/cli/service.h"
+#include "fs/fuse/adapter.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "merge/lib/log.h"
+#include "transport/json.h"
+#include "transport/remote.h"
+
+struct life {
+	struct start *start;
+	const struct mount_options *m;
+	const char *mountpoint;
+	int ready_fd;		/* -1 once told */
+	struct session *session;
+	struct service *service;
+	struct adapter *adapter;
+	pthread_t signals;
+	bool has_signals;
+	volatile int mounted;	/* 0 before, 1 while, 2 after */
+};
+
+/* --- signals --------------------------------------------------------------- */
+
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);	/* ends the thread */
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+/* INT, TERM and HUP end the mount as an unmount does; while it is prepared
+ * they interrupt. */
+static void *wait_for_signals(void *arg)
+{
+	struct life *l = arg;
+	sigset_t set;
+	int sig = 0;
+
+	pthread_setname_np(pthread_self(), "signals");
+	block_signals(&set);
+	while (sigwait(&set, &sig) == 0 && sig != SIGUSR1) {
+		g_autoptr(GError) why = NULL;
+
+		log_write(LOG_INFO, "signal %d", sig);
+		switch (__atomic_load_n(&l->mounted, __ATOMIC_ACQUIRE)) {
+		case 0:
+			cancel_raise(session_cancel(l->session));
+			break;
+		case 1:
+			if (unmount(l->mountpoint, false, &why) < 0) {
+				log_write(LOG_WARNING, "%s; detaching it",
+					why->message);
+				unmount(l->mountpoint, true, NULL);
+			}
+			break;
+		default:	/* the restore goes on to its end */
+			break;
+		}
+	}
+	return NULL;
+}
+
+static void start_signals(struct life *l)
+{
+	sigset_t set;
+
+	block_signals(&set);
+	l->has_signals = pthread_create(
+		&l->signals, NULL, wait_for_signals, l) == 0;
+}
+
+static void stop_signals(struct life *l)
+{
+	if (!l->has_signals)
+		return;
+	pthread_kill(l->signals, SIGUSR1);
+	pthread_join(l->signals, NULL);
+}
+
+/* --- telling the parent ------------------------------------------------------ */
+
+/* A byte with the exit code, then the text for its standard output. */
+static void tell(struct life *l, int code, const char *text)
+{
+	char byte = (char)code;
+
+	if (l->ready_fd < 0) {
+		if (text)
+			printf("%s\n", text);
+		fflush(stdout);
+		return;
+	}
+	if (io_write_full(l->ready_fd, &byte, 1) < 0 ||
+		(text && io_write_full(l->ready_fd, text, strlen(text)) < 0))
+		log_write(LOG_WARNING, "the mount command went away");
+	close(l->ready_fd);
+	l->ready_fd = -1;
+}
+
+/* From here on nobody reads our standard streams. */
+static void redirect_streams(struct life *l)
+{
+	g_autofree char *dir = session_dir(l->start->name);
+	g_autofree char *file = g_build_filename(dir, "log", NULL);
+	int log = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+	}
+	if (log >= 0)
+		dup2(log, STDERR_FILENO);
+	if (null >= 0)
+		close(null);
+	if (log >= 0)
+		close(log);
+}
+
+static void open_log(struct life *l)
+{
+	g_autofree char *dir = session_dir(l->start->name);
+	g_autofree char *file = g_build_filename(dir, "log", NULL);
+	int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		log_set_fd(fd);	/* kept for the life of the process */
+}
+
+/* --- the life ----------------------------------------------------------------- */
+
+static int flush_for_fsync(void *ctx)
+{
+	g_autoptr(GError) why = NULL;
+
+	if (session_flush(ctx, 0, &why) == 0)
+		return 0;
+	log_write(LOG_WARNING, "fsync: %s", why->message);
+	return -EIO;
+}
+
+static bool is_quiet(void *ctx, int tid)
+{
+	return session_is_refresh_tid(ctx, tid);
+}
+
+static int mount_it(struct life *l, GError **err)
+{
+	const struct session_options *o = session_options(l->session);
+	struct adapter_options a = {
+		.mountpoint = l->mountpoint,
+		.name = l->start->name,
+		.read_only = o->read_only,
+		.allow_other = l->m->allow_other,
+		.debug = l->m->debug,
+		.fuse_options = l->m->fuse,
+		.flush = o->fsync_remote ? flush_for_fsync : NULL,
+		.is_quiet = is_quiet,
+		.ctx = l->session,
+	};
+
+	l->adapter = adapter_mount(session_mirror(l->session), &a, err);
+	return l->adapter ? 0 : -EIO;
+}
+
+/* Up to the moment the mount is usable. */
+static int begin(struct life *l, struct prepare_result *r, GError **err)
+{
+	struct session_progress p = cli_progress(l->m->progress);
+
+	if (l->m->json)
+		p.step = NULL;
+	l->session = session_start(l->start->name, l->start->spec,
+		l->start->options, err);
+	if (!l->session)
+		return -EIO;
+	open_log(l);
+	start_signals(l);
+	session_set_progress(l->session, &p);
+	l->service = service_start(l->session, err);
+	if (!l->service || session_prepare(l->session, r, err) < 0 ||
+		mount_it(l, err) < 0)
+		return -EIO;
+	if (session_set_state(l->session, SESSION_MOUNTED, l->mountpoint, NULL,
+		    err) < 0)
+		return -EIO;
+	__atomic_store_n(&l->mounted, 1, __ATOMIC_RELEASE);
+	return session_start_uploader(l->session, err);
+}
+
+static void announce(struct life *l, const struct prepare_result *r)
+{
+	cli_progress_end();
+	if (l->m->json) {
+		struct json *j = session_prepare_json(l->session, r);
+
+		json_put_path(j, "mountpoint", l->mountpoint);
+		g_autofree char *text = json_to_text(j, false);
+
+		json_free(j);
+		tell(l, 0, text);
+		return;
+	}
+	g_autofree char *text = g_strdup_printf(
+		"%s is mounted at %s%s\n`sandmount umount %s` (or fusermount3 "
+		"-u) brings the work home", l->start->name, l->mountpoint,
+		r->resumed ? " (taking up unrestored work of an earlier run)"
+			   : "", l->start->name);
+
+	tell(l, 0, text);
+}
+
+/* After the kernel has unmounted: everything out and home. */
+static int end(struct life *l)
+{
+	struct session_progress none = { 0 };
+	g_autoptr(GError) why = NULL;
+	struct report *report = NULL;
+	int code = EXIT_DONE;
+
+	__atomic_store_n(&l->mounted, 2, __ATOMIC_RELEASE);
+	adapter_free(g_steal_pointer(&l->adapter));
+	session_set_progress(l->session, &none);
+	if (session_finish(l->session, &report, &why) < 0) {
+		log_write(LOG_ERROR, "%s", why->message);
+		code = EXIT_PENDING;
+	} else if (report) {
+		code = report_exit_code(report);
+	}
+	log_write(LOG_INFO, "ended with exit code %d", code);
+	service_end(l->service, report, why);
+	if (l->m->foreground && report)
+		cli_print_report(
+			report, l->start->name, l->m->json && false);
+	report_free(report);
+	return code;
+}
+
+static int fail_begin(struct life *l, const GError *why)
+{
+	int code = cli_fail(why);
+
+	if (l->session)
+		session_set_state(
+			l->session, SESSION_FAILED, NULL, why->message, NULL);
+	if (l->adapter)
+		adapter_free(g_steal_pointer(&l->adapter));
+	if (l->service)
+		service_end(l->service, NULL, why);
+	tell(l, code, NULL);
+	return code;
+}
+
+int daemon_run(struct start *s, const struct mount_options *m,
+	const char *mountpoint, int ready_fd)
+{
+	struct life l = {
+		.start = s, .m = m, .mountpoint = mountpoint,
+		.ready_fd = ready_fd,
+	};
+	struct prepare_result r;
+	g_autoptr(GError) why = NULL;
+	int code;
+
+	if (begin(&l, &r, &why) < 0) {
+		code = fail_begin(&l, why);
+	} else {
+		session_set_mounted(l.session, mountpoint);
+		announce(&l, &r);
+		if (ready_fd >= 0)
+			redirect_streams(&l);
+		log_write(LOG_INFO, "mounted");
+		if (adapter_loop(l.adapter, &why) < 0)
+			log_write(LOG_ERROR, "%s", why->message);
+		code = end(&l);
+	}
+	service_stop(l.service);
+	stop_signals(&l);
+	session_close(l.session);
+	return code;
+}

@@ -1,0 +1,119 @@
+#include "fs/cli/cli.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "transport/json.h"
+
+static enum exit_code code_of(const GError *error)
+{
+	if (error->domain != FAIL)
+		return EXIT_FAILED;
+	switch ((enum fail_code)error->code) {
+	case FAIL_USAGE:
+		return EXIT_USAGE;
+	case FAIL_PENDING:
+		return EXIT_PENDING;
+	case FAIL_FAILED:
+	case FAIL_LOCAL:
+	case FAIL_UNAVAILABLE:
+	case FAIL_UNKNOWN:
+	case FAIL_GONE:
+	case FAIL_PROTOCOL:
+	case FAIL_REMOTE:
+	case FAIL_CANCELLED:
+	case FAIL_DEADLINE:
+		return EXIT_FAILED;
+	}
+	return EXIT_FAILED;
+}
+
+int cli_fail(const GError *error)
+{
+	cli_progress_end();
+	fprintf(stderr, "sandmount: %s\n", error->message);
+	return code_of(error);
+}
+
+int cli_usage(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	g_autofree char *text = g_strdup_vprintf(fmt, args);
+	va_end(args);
+	fprintf(stderr, "sandmount: %s\n", text);
+	return EXIT_USAGE;
+}
+
+void cli_print_json(const struct json *j)
+{
+	g_autofree char *text = json_to_text(j, false);
+
+	printf("%s\n", text);
+	fflush(stdout);
+}
+
+/* --- progress ------------------------------------------------------------- */
+
+/* The line on the terminal; one a process. */
+static struct {
+	int64_t last_ns;
+	bool shown;
+} line;
+
+static void show(void *ctx, const char *what, uint64_t done, uint64_t total,
+	bool bytes)
+{
+	int64_t now = io_now_ns();
+
+	(void)ctx;
+	if (now - line.last_ns < 100000000)
+		return;
+	line.last_ns = now;
+	line.shown = true;
+	if (bytes)
+		fprintf(stderr, "\r\033[K%s: %.1f MB", what,
+			(double)done / 1e6);
+	else if (total)
+		fprintf(stderr, "\r\033[K%s: %" PRIu64 " of %" PRIu64, what,
+			done, total);
+	else
+		fprintf(stderr, "\r\033[K%s", what);
+}
+
+struct session_progress cli_progress(const char *mode)
+{
+	bool on = g_strcmp0(mode, "always") == 0 ||
+		(g_strcmp0(mode, "never") != 0 && isatty(STDERR_FILENO));
+
+	return (struct session_progress){ .step = on ? show : NULL };
+}
+
+void cli_progress_end(void)
+{
+	if (line.shown)
+		fputs("\r\033[K", stderr);
+	line.shown = false;
+}
+
+int cli_print_report(const struct report *r, const char *name, bool json)
+{
+	cli_progress_end();
+	if (json) {
+		struct json *j = report_to_json(r);
+
+		cli_print_json(j);
+		json_free(j);
+	} else {
+		g_autofree char *text = report_to_text(r, name);
+
+		fputs(text, stdout);
+	}
+	return report_exit_code(r);
+}

@@ -1,0 +1,204 @@
+#include "fs/cli/service.h"
+
+#include <string.h>
+
+#include "fs/ctl/ctl.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/mutex.h"
+#include "transport/json.h"
+
+struct service {
+	struct session *session;
+	struct ctl_server *server;
+	struct mutex lock;	/* RANK_LOG; guards the rest */
+	GPtrArray *waiting;	/* struct ctl_conn */
+	char *last;		/* the final answer, once there is one */
+};
+
+static void answer(struct ctl_conn *conn, struct json *j)
+{
+	g_autofree char *line = json_to_text(j, false);
+
+	json_free(j);
+	ctl_send(conn, line);
+	ctl_finish(conn);
+}
+
+static struct json *done(int code)
+{
+	struct json *j = json_new_object();
+
+	json_put_int(j, "code", code);
+	return j;
+}
+
+static struct json *failure(const GError *why)
+{
+	struct json *j = json_new_object();
+
+	json_put_string(j, "error", why->message);
+	json_put_int(j, "fail",
+		why->domain == FAIL ? why->code : FAIL_FAILED);
+	return j;
+}
+
+struct json *service_report(const struct report *r, const char *name)
+{
+	struct json *j = done(report_exit_code(r));
+	g_autofree char *text = report_to_text(r, name);
+
+	json_put(j, "report", report_to_json(r));
+	json_put_string(j, "text", text);
+	json_put_string(j, "diff", r->diff);
+	return j;
+}
+
+static void on_status(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	struct json *j = done(0);
+
+	(void)option;
+	json_put(j, "status", session_status_json(v->session));
+	answer(conn, j);
+}
+
+static void on_flush(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	g_autoptr(GError) why = NULL;
+	int r = session_flush(v->session, 0, &why);
+
+	(void)option;
+	answer(conn, r == 0 ? done(0) : failure(why));
+}
+
+static void on_refresh(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	g_autoptr(GError) why = NULL;
+	int r = session_refresh(v->session, &why);
+
+	(void)option;
+	answer(conn, r == 0 ? done(0) : failure(why));
+}
+
+static void on_restore(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	struct restore_options o = {
+		.allow_deletes = strstr(option, "allow-deletes") != NULL,
+		.dry_run = strstr(option, "dry-run") != NULL,
+		.with_diff = strstr(option, "diff") != NULL,
+		.undo = strstr(option, "undo") != NULL,
+	};
+	g_autoptr(GError) why = NULL;
+	struct report *r = NULL;
+
+	if (session_restore(v->session, &o, &r, &why) < 0)
+		answer(conn, failure(why));
+	else
+		answer(conn, service_report(r, session_name(v->session)));
+	report_free(r);
+}
+
+static void on_wait(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	g_autofree char *last = NULL;
+
+	(void)option;
+	mutex_lock(&v->lock);
+	if (v->last)
+		last = g_strdup(v->last);
+	else
+		g_ptr_array_add(v->waiting, conn);
+	mutex_unlock(&v->lock);
+	if (last) {
+		ctl_send(conn, last);
+		ctl_finish(conn);
+	}
+}
+
+static const struct request {
+	const char *cmd;
+	void (*run)(struct service *v, struct ctl_conn *conn,
+		const char *option);
+} requests[] = {
+	{ "status", on_status },
+	{ "flush", on_flush },
+	{ "refresh", on_refresh },
+	{ "restore", on_restore },
+	{ "wait", on_wait },
+};
+
+static void on_request(void *ctx, struct ctl_conn *conn, const char *line)
+{
+	struct service *v = ctx;
+	struct json *j = json_parse(line, strlen(line), NULL);
+	const char *cmd = j ? json_string(json_get(j, "cmd")) : NULL;
+	g_autofree char *option =
+		g_strdup(j ? json_string(json_get(j, "option")) : NULL);
+	g_autoptr(GError) why = NULL;
+	size_t i = 0;
+
+	while (cmd && i < G_N_ELEMENTS(requests) &&
+		strcmp(requests[i].cmd, cmd))
+		i++;
+	if (cmd && i < G_N_ELEMENTS(requests)) {
+		requests[i].run(v, conn, option ? option : "");
+	} else {
+		fail(&why, FAIL_USAGE, "the session does not know this request; "
+				       "use the program that mounted it");
+		answer(conn, failure(why));
+	}
+	json_free(j);
+}
+
+struct service *service_start(struct session *s, GError **err)
+{
+	struct service *v = g_new0(struct service, 1);
+	g_autofree char *path = session_socket_path(session_name(s));
+	struct ctl_handler h = { .request = on_request, .ctx = v };
+
+	v->session = s;
+	mutex_init(&v->lock, RANK_LOG);
+	v->waiting = g_ptr_array_new();
+	v->server = ctl_server_start(path, &h, err);
+	if (v->server)
+		return v;
+	service_stop(v);
+	return NULL;
+}
+
+void service_end(struct service *v, const struct report *report,
+	const GError *why)
+{
+	struct json *j = report
+		? service_report(report, session_name(v->session))
+		: why ? failure(why) : done(0);
+	GPtrArray *waiting;
+
+	mutex_lock(&v->lock);
+	v->last = json_to_text(j, false);
+	waiting = v->waiting;
+	v->waiting = g_ptr_array_new();
+	mutex_unlock(&v->lock);
+	json_free(j);
+	for (guint i = 0; i < waiting->len; i++) {
+		ctl_send(g_ptr_array_index(waiting, i), v->last);
+		ctl_finish(g_ptr_array_index(waiting, i));
+	}
+	g_ptr_array_free(waiting, TRUE);
+}
+
+void service_stop(struct service *v)
+{
+	if (!v)
+		return;
+	ctl_server_stop(v->server);
+	g_ptr_array_free(v->waiting, TRUE);
+	mutex_destroy(&v->lock);
+	g_free(v->last);
+	g_free(v);
+}

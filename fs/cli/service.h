@@ -1,0 +1,26 @@
+#ifndef FS_CLI_SERVICE_H
+#define FS_CLI_SERVICE_H
+/*
+ * What a running session answers on its control socket. Requests are objects
+ * {"cmd", "option"}; answers {"code", …} or {"error", "fail"}:
+ *
+ *	status		the status object under "status"
+ *	flush, refresh	once done
+ *	restore		a checkpoint; "option" a word of allow-deletes, dry-run,
+ *			diff, undo; the report under "report", "text", "diff"
+ *	wait		when the session ends: its final report
+ */
+#include "fs/sync/session.h"
+
+struct service;
+
+struct service *service_start(struct session *s, GError **err);
+/* Answers everybody who waits with the end: REPORT (may be NULL) or WHY. */
+void service_end(struct service *v, const struct report *report,
+	const GError *why);
+void service_stop(struct service *v);
+
+/* The answer that carries a report; json_free it. */
+struct json *service_report(const struct report *r, const char *name);
+
+#endif

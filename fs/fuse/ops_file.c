@@ -1,0 +1,169 @@
+/* Open files: data goes between the kernel and the mirror's descriptor. */
+#include "fs/fuse/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static struct mirror_file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct mirror_file *)(uintptr_t)fi->fh;
+}
+
+static void set_file(struct fuse_file_info *fi, struct mirror_file *f)
+{
+	fi->fh = (uint64_t)(uintptr_t)f;
+	/* Nothing waits for the close of a file that was only read. */
+	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct mirror *m = mirror_of(req);
+	struct mirror_caller c = caller_of(req);
+	struct mirror_file *f;
+	bool keep = false;
+	int r = mirror_open_file(m, &c, node, fi->flags, &f, &keep);
+
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	set_file(fi, f);
+	fi->keep_cache = keep;
+	if (fuse_reply_open(req, fi) < 0)
+		mirror_release(m, f);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+	mode_t mode, struct fuse_file_info *fi)
+{
+	struct mirror *m = mirror_of(req);
+	struct mirror_caller c = caller_of(req);
+	struct mirror_attr attr;
+	struct mirror_file *f;
+	struct fuse_entry_param e;
+	int r = mirror_create(
+		m, &c, parent, name, fi->flags, mode, &attr, &f);
+
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	set_file(fi, f);
+	fi->keep_cache = 1;
+	fill_entry(&e, &attr);
+	if (fuse_reply_create(req, &e, fi) < 0) {
+		mirror_release(m, f);
+		mirror_forget(m, attr.node, 1);
+	}
+}
+
+void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
+	struct fuse_file_info *fi)
+{
+	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(size);
+
+	(void)node;
+	buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	buf.buf[0].fd = mirror_file_fd(file_of(fi));
+	buf.buf[0].pos = off;
+	fuse_reply_data(req, &buf, FUSE_BUF_SPLICE_MOVE);
+}
+
+void op_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in,
+	off_t off, struct fuse_file_info *fi)
+{
+	struct mirror *m = mirror_of(req);
+	struct mirror_file *f = file_of(fi);
+	struct fuse_bufvec out = FUSE_BUFVEC_INIT(fuse_buf_size(in));
+	ssize_t n;
+	int r = mirror_write_begin(m, f);
+
+	(void)node;
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	out.buf[0].fd = mirror_file_fd(f);
+	out.buf[0].pos = off;
+	n = fuse_buf_copy(&out, in, 0);
+	mirror_write_end(m, f);
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	/* Written data is in the mirror already; an error of its disk that was
+	 * not told yet is told now. */
+	int fd = dup(mirror_file_fd(file_of(fi)));
+
+	(void)node;
+	if (fd < 0 || close(fd) < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_err(req, 0);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	(void)node;
+	mirror_release(mirror_of(req), file_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t node, int data_only,
+	struct fuse_file_info *fi)
+{
+	struct adapter *a = fuse_req_userdata(req);
+	int r = mirror_fsync(a->mirror, file_of(fi), data_only);
+
+	(void)node;
+	if (r == 0 && a->options.flush)
+		r = a->options.flush(a->options.ctx);
+	reply_result(req, r);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off,
+	off_t len, struct fuse_file_info *fi)
+{
+	(void)node;
+	reply_result(req,
+		mirror_fallocate(mirror_of(req), file_of(fi), mode, off, len));
+}
+
+void op_copy_range(fuse_req_t req, fuse_ino_t in_node, off_t in_off,
+	struct fuse_file_info *in, fuse_ino_t out_node, off_t out_off,
+	struct fuse_file_info *out, size_t len, int flags)
+{
+	ssize_t n;
+
+	(void)in_node;
+	(void)out_node;
+	if (flags) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	n = mirror_copy_range(mirror_of(req), file_of(in), in_off,
+		file_of(out), out_off, len);
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence,
+	struct fuse_file_info *fi)
+{
+	off_t at = lseek(mirror_file_fd(file_of(fi)), off, whence);
+
+	(void)node;
+	if (at < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_lseek(req, at);
+}

@@ -1,0 +1,184 @@
+/* Attributes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/mirror/node.h"
+
+int mirror_getattr(struct mirror *m, uint64_t node, struct stat *st)
+{
+	mutex_lock(&m->lock);
+	struct node *n = node_find(m, node);
+
+	if (n)
+		node_get_stat(n, st);
+	mutex_unlock(&m->lock);
+	return n ? 0 : -ESTALE;
+}
+
+/* A path that reaches N for a system call, its links followed or not by FLAGS:
+ * by name, or for an unlinked file by its descriptor. NULL when there is no way
+ * left; g_free it. */
+static char *reach(const struct node *n, int *flags)
+{
+	char *path = node_path(n);
+
+	*flags = AT_SYMLINK_NOFOLLOW;
+	if (path && !*path) {
+		g_free(path);
+		return g_strdup(".");
+	}
+	if (path || !n->files)
+		return path;
+	*flags = 0;
+	return g_strdup_printf("/proc/self/fd/%d", n->files->fd);
+}
+
+static int set_mode(struct mirror *m, const struct node *n, const char *path,
+	mode_t mode)
+{
+	if (S_ISLNK(n->mode))
+		return -EOPNOTSUPP;
+	return fchmodat(m->config.root_fd, path, mode & 07777, 0) < 0 ? -errno
+								       : 0;
+}
+
+static int set_owner(struct mirror *m, const char *path, int flags,
+	const struct stat *want, unsigned which)
+{
+	uid_t uid = which & MIRROR_SET_UID ? want->st_uid : (uid_t)-1;
+	gid_t gid = which & MIRROR_SET_GID ? want->st_gid : (gid_t)-1;
+
+	return fchownat(m->config.root_fd, path, uid, gid, flags) < 0 ? -errno
+								       : 0;
+}
+
+static int set_size(struct mirror *m, const struct mirror_caller *c,
+	struct node *n, const char *path, struct mirror_file *f, off_t size)
+{
+	int fd, r;
+
+	if (!c->quiet)
+		keep_base(m, n);
+	if (f && f->writable)
+		return ftruncate(f->fd, size) < 0 ? -errno : 0;
+	fd = openat(m->config.root_fd, path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = ftruncate(fd, size) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+static struct timespec time_of(unsigned which, unsigned set, unsigned now,
+	const struct timespec *want)
+{
+	if (which & now)
+		return (struct timespec){ .tv_nsec = UTIME_NOW };
+	if (which & set)
+		return *want;
+	return (struct timespec){ .tv_nsec = UTIME_OMIT };
+}
+
+static int set_times(struct mirror *m, const char *path, int flags,
+	const struct stat *want, unsigned which)
+{
+	struct timespec times[2] = {
+		time_of(which, MIRROR_SET_ATIME, MIRROR_SET_ATIME_NOW,
+			&want->st_atim),
+		time_of(which, MIRROR_SET_MTIME, MIRROR_SET_MTIME_NOW,
+			&want->st_mtim),
+	};
+
+	return utimensat(m->config.root_fd, path, times, flags) < 0 ? -errno
+								     : 0;
+}
+
+static int set_all(struct mirror *m, const struct mirror_caller *c,
+	struct node *n, struct mirror_file *f, const struct stat *want,
+	unsigned which)
+{
+	int flags, r = 0;
+	g_autofree char *path = reach(n, &flags);
+
+	if (!path)
+		return -ENOENT;
+	if (which & (MIRROR_SET_UID | MIRROR_SET_GID))
+		r = set_owner(m, path, flags, want, which);
+	if (r == 0 && (which & MIRROR_SET_MODE))
+		r = set_mode(m, n, path, want->st_mode);
+	if (r == 0 && (which & MIRROR_SET_SIZE))
+		r = set_size(m, c, n, path, f, want->st_size);
+	if (r == 0 && (which & (MIRROR_SET_ATIME | MIRROR_SET_MTIME |
+				       MIRROR_SET_ATIME_NOW |
+				       MIRROR_SET_MTIME_NOW)))
+		r = set_times(m, path, flags, want, which);
+	return r;
+}
+
+static void refresh_node(struct mirror *m, struct node *n)
+{
+	g_autofree char *path = node_path(n);
+	struct stat st;
+
+	if (path)
+		node_refresh(m, n, path);
+	else if (n->files && fstat(n->files->fd, &st) == 0)
+		node_set_stat(n, &st);
+}
+
+int mirror_setattr(struct mirror *m, const struct mirror_caller *c,
+	uint64_t node, struct mirror_file *file, const struct stat *want,
+	unsigned which, struct stat *out)
+{
+	/* What the sandbox is told of: not owners, not access times. */
+	const unsigned sent = MIRROR_SET_MODE | MIRROR_SET_SIZE |
+		MIRROR_SET_MTIME | MIRROR_SET_MTIME_NOW;
+	int r = -ESTALE;
+
+	if (m->config.read_only && !c->quiet)
+		return -EROFS;
+	mutex_lock(&m->lock);
+	struct node *n = node_find(m, node);
+
+	if (n)
+		r = set_all(m, c, n, file, want, which);
+	if (n)
+		refresh_node(m, n);
+	if (r == 0) {
+		if ((which & sent) && !c->quiet)
+			mark_node_dirty(m, n, which & MIRROR_SET_SIZE);
+		node_get_stat(n, out);
+	}
+	mutex_unlock(&m->lock);
+	if (r == 0 && (which & sent))
+		wake(m, c);
+	return r;
+}
+
+int mirror_readlink(struct mirror *m, uint64_t node, char **target)
+{
+	char buf[4097];
+	ssize_t len = -1;
+	int r = -ESTALE;
+
+	mutex_lock(&m->lock);
+	struct node *n = node_find(m, node);
+	g_autofree char *path = n ? node_path(n) : NULL;
+
+	if (path) {
+		len = readlinkat(
+			m->config.root_fd, path, buf, sizeof(buf) - 1);
+		r = len < 0 ? -errno : 0;
+	}
+	mutex_unlock(&m->lock);
+	if (r == 0)
+		*target = g_strndup(buf, (gsize)len);
+	return r;
+}
+
+int mirror_statfs(struct mirror *m, struct statvfs *out)
+{
+	return fstatvfs(m->config.root_fd, out) < 0 ? -errno : 0;
+}

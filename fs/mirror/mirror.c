@@ -1,0 +1,295 @@
+/* Opening: the tree on disk into nodes, and what the sandbox lacks of it. */
+#include "fs/mirror/mirror.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/mirror/node.h"
+#include "fs/mirror/state.h"
+#include "merge/lib/beneath.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "merge/lib/log.h"
+#include "merge/lib/path.h"
+#include "merge/scan.h"
+
+/* Where node numbers of our own begin. */
+#define HIGH_RANGE (UINT64_C(1) << 62)
+
+static int load_dir(struct mirror *m, struct node *dir, int fd);
+
+static int load_entry(struct mirror *m, struct node *dir, int dir_fd,
+	const char *name)
+{
+	struct node *n;
+	struct stat st;
+	int fd;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	n = node_take(m, &st);
+	place_add(m, dir, name, n);
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	fd = openat(dir_fd, name,
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : load_dir(m, n, fd);
+}
+
+/* Takes over FD. */
+static int load_dir(struct mirror *m, struct node *dir, int fd)
+{
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+	int r = 0;
+
+	if (!d) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	while (r == 0 && (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		r = load_entry(m, dir, dirfd(d), e->d_name);
+	}
+	closedir(d);
+	return r;
+}
+
+static int load_tree(struct mirror *m)
+{
+	struct stat st;
+	int fd;
+
+	if (fstat(m->config.root_fd, &st) < 0)
+		return -errno;
+	m->dev = st.st_dev;
+	m->root = g_new0(struct node, 1);
+	m->root->id = MIRROR_ROOT;
+	node_set_stat(m->root, &st);
+	g_hash_table_insert(m->nodes, &m->root->id, m->root);
+	fd = openat(m->config.root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : load_dir(m, m->root, fd);
+}
+
+/* --- against the acknowledged rows ------------------------------------- */
+
+static bool same_stat(const struct node *n, const struct entry *row)
+{
+	return n->size == (uint64_t)row->size &&
+		n->mtime_ns == row->mtime_ns && n->ino == row->ino;
+}
+
+/* Whether the file's bytes are the row's: reads them if need be. */
+static bool same_bytes(struct mirror *m, const struct place *p,
+	const struct entry *row)
+{
+	g_autofree char *path = place_path(p);
+	struct digest d;
+	autofd int fd = -1;
+
+	if (!(row->flags & ENTRY_HASHED) ||
+		p->node->size != (uint64_t)row->size)
+		return false;
+	fd = beneath_open(m->config.root_fd, path, O_RDONLY | O_NONBLOCK, 0);
+	return fd >= 0 && digest_fd(fd, &d, NULL) == 0 &&
+		digest_equal(&d, &row->digest);
+}
+
+static bool same_link(struct mirror *m, const struct place *p,
+	const struct entry *row)
+{
+	g_autofree char *path = place_path(p);
+	g_autofree char *target = NULL;
+
+	return beneath_readlink(m->config.root_fd, path, &target) == 0 &&
+		g_strcmp0(target, row->target) == 0;
+}
+
+/* The place has a row: what of it is new? */
+static void compare_place(struct mirror *m, struct place *p,
+	const struct entry *row)
+{
+	const struct node *n = p->node;
+	bool same_type = (S_ISREG(n->mode) && row->type == ENTRY_FILE) ||
+		(S_ISDIR(n->mode) && row->type == ENTRY_DIR) ||
+		(S_ISLNK(n->mode) && row->type == ENTRY_LINK);
+
+	p->acked = true;
+	if (!same_type) {
+		mark_dirty(m, p, true);
+	} else if (S_ISLNK(n->mode)) {
+		if (!same_link(m, p, row))
+			mark_dirty(m, p, true);
+	} else if (S_ISREG(n->mode)) {
+		if (!(same_stat(n, row) && n->ctime_ns == row->ctime_ns) &&
+			!same_bytes(m, p, row))
+			mark_dirty(m, p, true);
+		else if ((n->mode & 0777) != (row->mode & 0777u) ||
+			n->mtime_ns != row->mtime_ns)
+			mark_dirty(m, p, false);
+	} else if ((n->mode & 0777) != (row->mode & 0777u)) {
+		mark_dirty(m, p, false);
+	}
+}
+
+struct comparison {
+	struct mirror *m;
+	const struct manifest *rows;
+};
+
+static void compare_tree(struct comparison *c, struct node *dir,
+	const char *path)
+{
+	GHashTableIter it;
+	gpointer value;
+
+	if (!dir->children)
+		return;
+	g_hash_table_iter_init(&it, dir->children);
+	while (g_hash_table_iter_next(&it, NULL, &value)) {
+		struct place *p = value;
+		g_autofree char *own = path_join(path, p->name);
+		const struct entry *row = manifest_find(c->rows, own);
+
+		if (row)
+			compare_place(c->m, p, row);
+		else
+			mark_dirty(c->m, p, true);
+		if (is_dir(p->node))
+			compare_tree(c, p->node, own);
+	}
+}
+
+static void find_gone(struct mirror *m, const struct manifest *rows)
+{
+	for (size_t i = 0; i < manifest_count(rows); i++) {
+		const char *path = manifest_at(rows, i)->path;
+
+		if (!place_at(m, path)) {
+			m->seq++;
+			note_gone_path(m, path, m->seq, io_now_ns());
+		}
+	}
+}
+
+static int compare(struct mirror *m, GError **err)
+{
+	g_autoptr(manifest_auto) rows = NULL;
+	g_autoptr(GError) why = NULL;
+	struct comparison c = { .m = m };
+
+	if (state_load(m->config.state, STATE_ACK_MIRROR, &rows, &why) < 0) {
+		g_propagate_error(err, g_steal_pointer(&why));
+		return -EIO;
+	}
+	c.rows = rows;
+	compare_tree(&c, m->root, "");
+	find_gone(m, rows);
+	return 0;
+}
+
+struct mirror *mirror_open(const struct mirror_config *c, GError **err)
+{
+	struct mirror *m = g_new0(struct mirror, 1);
+	int r;
+
+	m->config = *c;
+	m->next_id = HIGH_RANGE;
+	mutex_init(&m->lock, RANK_TREE);
+	m->nodes = g_hash_table_new(g_int64_hash, g_int64_equal);
+	m->dirty = g_hash_table_new(NULL, NULL);
+	m->moved = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	m->gone = g_hash_table_new_full(
+		g_str_hash, g_str_equal, g_free, g_free);
+	r = load_tree(m);
+	if (r < 0)
+		fail_errno(err, r, "read the mirror");
+	else
+		r = compare(m, err);
+	if (r == 0)
+		return m;
+	mirror_close(m);
+	return NULL;
+}
+
+static void free_node(struct node *n)
+{
+	while (n->names) {
+		struct place *p = n->names;
+
+		n->names = p->next;
+		g_free(p);
+	}
+	while (n->files) {
+		struct mirror_file *f = n->files;
+
+		n->files = f->next;
+		close(f->fd);
+		g_free(f);
+	}
+	if (n->children)
+		g_hash_table_destroy(n->children);
+	g_free(n);
+}
+
+void mirror_close(struct mirror *m)
+{
+	GHashTableIter it;
+	gpointer value;
+
+	if (!m)
+		return;
+	g_hash_table_iter_init(&it, m->nodes);
+	while (g_hash_table_iter_next(&it, NULL, &value))
+		free_node(value);
+	g_hash_table_destroy(m->nodes);
+	g_hash_table_destroy(m->dirty);
+	g_hash_table_destroy(m->moved);
+	g_hash_table_destroy(m->gone);
+	mutex_destroy(&m->lock);
+	g_free(m);
+}
+
+/* --- for the flows ------------------------------------------------------ */
+
+int mirror_open_content(struct mirror *m, const char *path)
+{
+	int fd = beneath_open(
+		m->config.root_fd, path, O_RDONLY | O_NONBLOCK, 0);
+	struct stat st;
+
+	/* Ours, but without read permission for ourselves. */
+	if (fd == -EACCES && beneath_stat(m->config.root_fd, path, &st) == 0 &&
+		S_ISREG(st.st_mode) &&
+		beneath_chmod(m->config.root_fd, path,
+			st.st_mode | S_IRUSR) == 0) {
+		fd = beneath_open(m->config.root_fd, path, O_RDONLY, 0);
+		beneath_chmod(m->config.root_fd, path, st.st_mode & 07777);
+	}
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+		close(fd);
+		return -EISDIR;
+	}
+	return fd;
+}
+
+uint64_t mirror_special_count(struct mirror *m)
+{
+	mutex_lock(&m->lock);
+	uint64_t n = m->special;
+	mutex_unlock(&m->lock);
+	return n;
+}
+
+uint64_t mirror_node_count(struct mirror *m)
+{
+	mutex_lock(&m->lock);
+	uint64_t n = g_hash_table_size(m->nodes);
+	mutex_unlock(&m->lock);
+	return n;
+}

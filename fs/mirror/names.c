@@ -1,0 +1,359 @@
+/* Finding and making names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/mirror/node.h"
+
+static void fill_attr(struct node *n, struct mirror_attr *out)
+{
+	out->node = n->id;
+	out->generation = 0;
+	node_get_stat(n, &out->st);
+}
+
+static bool is_reserved(const struct mirror *m, const struct node *parent,
+	const char *name)
+{
+	return parent == m->root && m->config.runtime_dir &&
+		!strcmp(name, m->config.runtime_dir);
+}
+
+int mirror_lookup(struct mirror *m, uint64_t parent, const char *name,
+	struct mirror_attr *out)
+{
+	int r = -ENOENT;
+
+	mutex_lock(&m->lock);
+	struct node *dir = node_find(m, parent);
+	struct place *p = dir ? place_find(dir, name) : NULL;
+
+	if (strlen(name) > 255) {
+		r = -ENAMETOOLONG;
+	} else if (p) {
+		p->node->lookups++;
+		fill_attr(p->node, out);
+		r = 0;
+	}
+	mutex_unlock(&m->lock);
+	return r;
+}
+
+void mirror_forget(struct mirror *m, uint64_t node, uint64_t count)
+{
+	mutex_lock(&m->lock);
+	struct node *n = node_find(m, node);
+
+	if (n) {
+		n->lookups -= MIN(n->lookups, count);
+		node_release(m, n);
+	}
+	mutex_unlock(&m->lock);
+}
+
+/* The directory and the path of a new name in it. */
+static int new_path(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, const char *name, struct node **dir, char **path)
+{
+	if (m->config.read_only && !c->quiet)
+		return -EROFS;
+	*dir = node_find(m, parent);
+	if (!*dir)
+		return -ESTALE;
+	if (strlen(name) > 255)
+		return -ENAMETOOLONG;
+	if (is_reserved(m, *dir, name))
+		return -EACCES;
+	*path = child_path(*dir, name);
+	return *path ? 0 : -ENOENT;
+}
+
+/* A daemon that is root gives what it makes to the caller. */
+static void give_to_caller(struct mirror *m, const struct mirror_caller *c,
+	const struct node *dir, const char *path)
+{
+	gid_t gid = dir->mode & S_ISGID ? dir->gid : c->gid;
+
+	if (geteuid() == 0 && (c->uid != 0 || gid != 0) && !c->quiet &&
+		fchownat(m->config.root_fd, path, c->uid, gid,
+			AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+}
+
+/* Enters what was just made at PATH into the table. */
+static int adopt(struct mirror *m, const struct mirror_caller *c,
+	struct node *dir, const char *name, const char *path,
+	struct mirror_attr *out, struct node **made)
+{
+	g_autofree char *dir_path = node_path(dir);
+	struct place *p;
+	struct node *n;
+	struct stat st;
+
+	give_to_caller(m, c, dir, path);
+	if (fstatat(m->config.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	n = node_take(m, &st);
+	p = place_add(m, dir, name, n);
+	node_refresh(m, dir, dir_path);
+	if (!c->quiet)
+		mark_dirty(m, p, true);
+	n->lookups++;
+	fill_attr(n, out);
+	if (made)
+		*made = n;
+	return 0;
+}
+
+struct creation {
+	mode_t mode;
+	dev_t rdev;
+	const char *target;
+};
+
+/* One of the calls that make a name, and its entry in the table. */
+static int create(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, const char *name,
+	int (*call)(int root, const char *path, const struct creation *what),
+	const struct creation *what, struct mirror_attr *out)
+{
+	g_autofree char *path = NULL;
+	struct node *dir;
+
+	mutex_lock(&m->lock);
+	int r = new_path(m, c, parent, name, &dir, &path);
+
+	if (r == 0)
+		r = call(m->config.root_fd, path, what);
+	if (r == 0)
+		r = adopt(m, c, dir, name, path, out, NULL);
+	mutex_unlock(&m->lock);
+	if (r == 0)
+		wake(m, c);
+	return r;
+}
+
+static int call_mknod(int root, const char *path, const struct creation *what)
+{
+	if (mknodat(root, path, what->mode, what->rdev) < 0)
+		return -errno;
+	/* Our own umask must not count a second time. */
+	return fchmodat(root, path, what->mode & 07777, 0) < 0 ? -errno : 0;
+}
+
+int mirror_mknod(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, const char *name, mode_t mode, dev_t rdev,
+	struct mirror_attr *out)
+{
+	struct creation what = { .mode = mode, .rdev = rdev };
+
+	if ((S_ISCHR(mode) || S_ISBLK(mode)) && c->uid != 0)
+		return -EPERM;
+	return create(m, c, parent, name, call_mknod, &what, out);
+}
+
+static int call_mkdir(int root, const char *path, const struct creation *what)
+{
+	struct stat st;
+
+	if (mkdirat(root, path, what->mode) < 0)
+		return -errno;
+	if (fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	/* Without our own umask, and with an inherited setgid bit. */
+	return fchmodat(root, path,
+		       (what->mode & 07777) | (st.st_mode & S_ISGID), 0) < 0
+		? -errno : 0;
+}
+
+int mirror_mkdir(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, const char *name, mode_t mode,
+	struct mirror_attr *out)
+{
+	struct creation what = { .mode = mode };
+
+	return create(m, c, parent, name, call_mkdir, &what, out);
+}
+
+static int call_symlink(int root, const char *path,
+	const struct creation *what)
+{
+	return symlinkat(what->target, root, path) < 0 ? -errno : 0;
+}
+
+int mirror_symlink(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, const char *name, const char *target,
+	struct mirror_attr *out)
+{
+	struct creation what = { .target = target };
+
+	return create(m, c, parent, name, call_symlink, &what, out);
+}
+
+/* An unnamed file (O_TMPFILE) is linked through its descriptor. */
+static int link_node(struct mirror *m, const struct node *n, const char *path)
+{
+	g_autofree char *from = node_path(n);
+	g_autofree char *proc = NULL;
+
+	if (from)
+		return linkat(m->config.root_fd, from, m->config.root_fd, path,
+			       0) < 0 ? -errno : 0;
+	if (!n->files)
+		return -ENOENT;
+	proc = g_strdup_printf("/proc/self/fd/%d", n->files->fd);
+	return linkat(AT_FDCWD, proc, m->config.root_fd, path,
+		       AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+int mirror_link(struct mirror *m, const struct mirror_caller *c, uint64_t node,
+	uint64_t parent, const char *name, struct mirror_attr *out)
+{
+	g_autofree char *path = NULL;
+	struct node *dir, *n;
+	struct place *p;
+
+	mutex_lock(&m->lock);
+	int r = new_path(m, c, parent, name, &dir, &path);
+
+	n = node_find(m, node);
+	if (r == 0 && !n)
+		r = -ESTALE;
+	if (r == 0)
+		r = link_node(m, n, path);
+	if (r == 0) {
+		g_autofree char *dir_path = node_path(dir);
+
+		p = place_add(m, dir, name, n);
+		node_refresh(m, n, path);
+		node_refresh(m, dir, dir_path);
+		if (!c->quiet)
+			mark_dirty(m, p, true);
+		n->lookups++;
+		fill_attr(n, out);
+	}
+	mutex_unlock(&m->lock);
+	if (r == 0)
+		wake(m, c);
+	return r;
+}
+
+/* Registers FD as an open file of N. */
+static struct mirror_file *new_file(struct node *n, int fd, int flags)
+{
+	struct mirror_file *f = g_new0(struct mirror_file, 1);
+
+	f->node = n;
+	f->fd = fd;
+	f->writable = (flags & O_ACCMODE) != O_RDONLY;
+	f->next = n->files;
+	n->files = f;
+	return f;
+}
+
+/* The kernel sends positions for every write, appends included. */
+static int backing_flags(int flags)
+{
+	return (flags & ~(O_APPEND | O_NOFOLLOW | O_CREAT | O_EXCL | O_TRUNC |
+			O_DIRECT)) | O_NOFOLLOW | O_CLOEXEC;
+}
+
+int mirror_create(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, const char *name, int flags, mode_t mode,
+	struct mirror_attr *attr, struct mirror_file **out)
+{
+	g_autofree char *path = NULL;
+	struct node *dir, *n = NULL;
+	int fd = -1;
+
+	mutex_lock(&m->lock);
+	int r = new_path(m, c, parent, name, &dir, &path);
+
+	if (r == 0) {
+		fd = openat(m->config.root_fd, path,
+			backing_flags(flags) | O_CREAT | O_EXCL, mode & 07777);
+		r = fd < 0 ? -errno : 0;
+	}
+	if (r == 0 && fchmod(fd, mode & 07777) < 0)
+		r = -errno;
+	if (r == 0)
+		r = adopt(m, c, dir, name, path, attr, &n);
+	if (r == 0)
+		*out = new_file(n, fd, flags);
+	else if (fd >= 0)
+		close(fd);
+	mutex_unlock(&m->lock);
+	if (r == 0)
+		wake(m, c);
+	return r;
+}
+
+/* The end of an open: its node may have changed by O_TRUNC. */
+static int open_locked(struct mirror *m, const struct mirror_caller *c,
+	struct node *n, int flags, struct mirror_file **out)
+{
+	g_autofree char *path = node_path(n);
+	g_autofree char *proc = NULL;
+	struct stat st;
+	int fd;
+
+	if ((flags & O_TRUNC) && n->size > 0 && !c->quiet)
+		keep_base(m, n);
+	if (!path && n->files)
+		path = proc = g_strdup_printf(
+			"/proc/self/fd/%d", n->files->fd);
+	if (!path)
+		return -ESTALE;
+	fd = openat(m->config.root_fd, path,
+		(backing_flags(flags) & ~(proc ? O_NOFOLLOW : 0)) |
+			(flags & O_TRUNC));
+	if (proc)
+		path = NULL;
+	if (fd < 0)
+		return -errno;
+	if (flags & O_TRUNC) {
+		if (fstat(fd, &st) == 0)
+			node_set_stat(n, &st);
+		if (!c->quiet)
+			mark_node_dirty(m, n, true);
+	}
+	*out = new_file(n, fd, flags);
+	return 0;
+}
+
+int mirror_open_file(struct mirror *m, const struct mirror_caller *c,
+	uint64_t node, int flags, struct mirror_file **out, bool *keep_cache)
+{
+	int r = -ESTALE;
+
+	if (m->config.read_only && !c->quiet &&
+		((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
+		return -EROFS;
+	mutex_lock(&m->lock);
+	struct node *n = node_find(m, node);
+
+	if (n)
+		r = open_locked(m, c, n, flags, out);
+	if (r == 0 && keep_cache)
+		/* All changes go through this mount: the pages are good. */
+		*keep_cache = !(flags & O_TRUNC);
+	mutex_unlock(&m->lock);
+	if (r == 0 && (flags & O_TRUNC))
+		wake(m, c);
+	return r;
+}
+
+void mirror_release(struct mirror *m, struct mirror_file *f)
+{
+	mutex_lock(&m->lock);
+	struct mirror_file **at = &f->node->files;
+
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	node_release(m, f->node);
+	mutex_unlock(&m->lock);
+	close(f->fd);
+	g_free(f);
+}

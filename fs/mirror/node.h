@@ -1,0 +1,128 @@
+#ifndef FS_MIRROR_NODE_H
+#define FS_MIRROR_NODE_H
+/*
+ * The node table: inodes and their names, in memory. Not for other folders.
+ *
+ * A node is an inode; a place is one name of it in a directory. What the
+ * sandbox has is known by place:
+ *
+ *	acked	the sandbox has something there; where it has it is the
+ *		place's own path as the sandbox names it (the acknowledged path
+ *		of the directory plus the name), unless `moved` says otherwise
+ *	dirty	the sandbox has not what is there now
+ *	content	the bytes may differ from what the sandbox has
+ *
+ * Invariants, with the tree lock held:
+ *	- every place is in its directory's children, and in its node's names
+ *	- a directory has exactly one place; the root has none
+ *	- a dirty place is in `dirty`, a clean one is not
+ *	- a place in `moved` is acked and dirty
+ *	- a node without places has lookups or open files
+ */
+#include <sys/stat.h>
+#include <glib.h>
+
+#include "fs/mirror/mirror.h"
+#include "merge/lib/mutex.h"
+
+struct node;
+
+struct place {
+	struct node *node, *parent;
+	struct place *next;	/* next name of the same node */
+	uint64_t seq;		/* of the first change since clean */
+	int64_t since_ns;	/* when that was */
+	uint32_t flight;	/* index + 1 in the collection under way */
+	bool acked, dirty, content;
+	char name[];
+};
+
+struct node {
+	uint64_t id;
+	uint64_t lookups;	/* references the kernel holds */
+	struct place *names;
+	GHashTable *children;	/* name -> struct place; directories only */
+	struct mirror_file *files;	/* open ones */
+	uint64_t ino, size, blocks;
+	int64_t atime_ns, mtime_ns, ctime_ns;
+	uint32_t mode, nlink, uid, gid;
+	uint64_t rdev;
+	uint32_t pins;		/* open directories */
+	bool cached;		/* the kernel's pages are of this content */
+};
+
+struct gone {
+	uint64_t seq;
+	int64_t since_ns;
+};
+
+struct mirror {
+	struct mirror_config config;	/* const after open */
+	struct node *root;		/* const after open */
+	dev_t dev;			/* const after open */
+	struct mutex lock;		/* RANK_TREE; guards all below */
+	GHashTable *nodes;		/* &id -> struct node */
+	GHashTable *dirty;		/* set of struct place */
+	GHashTable *moved;		/* struct place -> acked path */
+	GHashTable *gone;		/* acked path -> struct gone */
+	uint64_t seq;			/* of the newest change */
+	uint64_t next_id;		/* of the high range */
+	GPtrArray *flight;		/* struct place or NULL, by change */
+	struct mirror_changes *collected; /* the collection under way */
+	uint64_t special;		/* FIFOs, sockets, devices */
+	bool warned;			/* that base bytes could not be kept */
+};
+
+struct mirror_file {
+	struct node *node;
+	struct mirror_file *next;
+	int fd;
+	bool writable;
+};
+
+static inline bool is_dir(const struct node *n)
+{
+	return S_ISDIR(n->mode);
+}
+
+/* All with the lock held. */
+struct node *node_find(struct mirror *m, uint64_t id);
+/* The node of ST: an existing one (a hard link) or a new one. */
+struct node *node_take(struct mirror *m, const struct stat *st);
+void node_set_stat(struct node *n, const struct stat *st);
+void node_get_stat(const struct node *n, struct stat *st);
+/* Frees N if nothing holds it. */
+void node_release(struct mirror *m, struct node *n);
+struct place *place_add(struct mirror *m, struct node *parent,
+	const char *name, struct node *n);
+struct place *place_find(const struct node *parent, const char *name);
+/* Takes the place out of everything and frees it; not its node. */
+void place_remove(struct mirror *m, struct place *p);
+/* Path in the mirror; g_free it. */
+char *place_path(const struct place *p);
+/* Path of a node by its first name, "" for the root; NULL when it has none. */
+char *node_path(const struct node *n);
+/* Path of NAME in directory N; g_free it. */
+char *child_path(const struct node *n, const char *name);
+/* lstat of PATH into N. 0 or negative errno. */
+int node_refresh(struct mirror *m, struct node *n, const char *path);
+/* The place at PATH, or NULL. */
+struct place *place_at(struct mirror *m, const char *path);
+
+/* --- fs/mirror/dirty.c ------------------------------------------------ */
+
+/* Where the sandbox has P, or NULL; g_free it. */
+char *acked_path(const struct mirror *m, const struct place *p);
+void mark_dirty(struct mirror *m, struct place *p, bool content);
+void mark_node_dirty(struct mirror *m, struct node *n, bool content);
+void mark_clean(struct mirror *m, struct place *p);
+/* P's acknowledged path will be without anything of ours. */
+void note_gone(struct mirror *m, const struct place *p);
+void note_gone_path(struct mirror *m, const char *path, uint64_t seq,
+	int64_t since_ns);
+/* Before the content of N changes for the first time since acknowledged. */
+void keep_base(struct mirror *m, struct node *n);
+/* Tells the uploader; without the lock. */
+void wake(struct mirror *m, const struct mirror_caller *c);
+
+#endif

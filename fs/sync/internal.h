@@ -1,0 +1,151 @@
+#ifndef FS_SYNC_INTERNAL_H
+#define FS_SYNC_INTERNAL_H
+/*
+ * What the files of fs/sync share: the session itself. Not for other folders.
+ */
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "fs/sync/session.h"
+#include "merge/lib/mutex.h"
+#include "merge/manifest.h"
+#include "merge/reconcile.h"
+#include "transport/tree.h"
+
+struct base_store;
+struct exclude;
+struct state;
+struct uploader;
+
+struct counters {
+	uint64_t batches, files, bytes;		/* sent */
+	uint64_t fetched_files, fetched_bytes;
+};
+
+struct session {
+	/* Constant after start or open. */
+	char *name, *dir, *id;
+	struct spec *spec;
+	struct session_options *options;
+	int dir_fd, mirror_fd, base_fd, lock_fd;
+	struct base_store *base;
+	struct state *state;
+	struct exclude *exclude;
+	struct cancel *cancel;
+	uint64_t local_dev, local_ino;	/* of the local directory; 0: none */
+
+	/* Of the thread that runs the flows. */
+	struct mirror *mirror;
+	struct remote *remote;
+	struct tree *tree;
+	struct session_progress progress;
+	const char *mounted_at;	/* owned; NULL unless mounted */
+
+	struct mutex lock;	/* guards what follows; a leaf (RANK_LOG) */
+	struct cond changed;	/* of flow_busy */
+	bool flow_busy;		/* a flow (round, refresh, restore) runs: one at
+				 * a time; not a lock, so that nothing is held
+				 * while the network is waited for */
+	enum session_state st;
+	char *mountpoint, *last_error;
+	int refresh_tid;	/* 0: none */
+	int64_t last_ack_ms;	/* wall clock; 0: never */
+	uint64_t last_conflicts, last_held;	/* of the last restore */
+	struct counters counters;
+	struct uploader *uploader;
+};
+
+/* --- fs/sync/session_json.c ------------------------------------------- */
+
+/* Reads DIR/session.json. Fills name, id, spec, options, state fields. */
+int session_json_load(struct session *s, GError **err);
+/* Writes it by temporary name, fsync and rename. */
+int session_json_save(struct session *s, GError **err);
+
+/* --- fs/sync/session.c ------------------------------------------------ */
+
+/* Waits for its turn to run a flow, and gives it up. */
+void session_enter_flow(struct session *s);
+void session_leave_flow(struct session *s);
+
+/* Reports progress; cheap when nobody listens. */
+void session_step(struct session *s, const char *what, uint64_t done,
+	uint64_t total, bool bytes);
+/* The call of a command in the sandbox: the spec's deadline, our cancel. */
+struct call session_call(struct session *s);
+void session_count(struct session *s, const struct counters *add);
+/* (Re)loads the node table; drops it. */
+int session_reload_mirror(struct session *s, GError **err);
+void session_unload_mirror(struct session *s);
+/* Whether a path is of a preserved name (never deleted in the sandbox). */
+bool session_is_preserved(const struct session *s, const char *path);
+/* The local directory, opened and checked: is it the one recorded? *REPLACED
+ * says no (another inode). -1 with *ERR when it cannot be opened. */
+int session_open_local(struct session *s, bool *replaced, GError **err);
+/* A new empty directory below the session's, for staging; its descriptor, and
+ * its name (g_free) in *NAME. */
+int session_make_staging(struct session *s, char **name, GError **err);
+void session_remove_staging(struct session *s, const char *name);
+/* state_load, an empty manifest and *DAMAGED when the table is damaged. */
+struct manifest *session_load_table(struct session *s, int table,
+	bool *damaged);
+
+/* Whether two manifests describe the same tree: types, contents, permission
+ * bits; mtimes do not count. */
+bool manifest_equal_trees(const struct manifest *a, const struct manifest *b);
+
+/* --- fs/sync/populate.c ----------------------------------------------- */
+
+/* Makes the mirror equal to the local directory and records both baselines.
+ * The mirror must hold nothing unrestored. */
+int populate_mirror(struct session *s, struct prepare_result *r, GError **err);
+
+/* --- fs/sync/acknowledge.c -------------------------------------------- */
+
+/* Compares the sandbox (LISTING, full) with the mirror and writes the
+ * acknowledged tables so that what differs is dirty and what should not be in
+ * the sandbox is gone: the upload then makes it equal. */
+int acknowledge_listing(struct session *s, const struct tree_listing *l,
+	GError **err);
+/* Forgets everything acknowledged (a new sandbox). */
+int acknowledge_nothing(struct session *s, GError **err);
+
+/* --- fs/sync/upload.c ------------------------------------------------- */
+
+struct upload_result {
+	uint64_t ops, files, bytes, wire_bytes, deleted;
+	bool more;	/* dirty things remain that can be sent now */
+	bool diverged;	/* the sandbox changed paths we wanted to: refresh */
+};
+/* One batch: collect, derive, send, acknowledge. Inside a flow. */
+int upload_round(struct session *s, struct upload_result *r, GError **err);
+/* Rounds (with refreshes where diverged) until everything up to SEQ is in the
+ * sandbox. TOTAL (may be NULL) adds up. Inside a flow. */
+int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
+	struct upload_result *total, GError **err);
+
+/* --- fs/sync/derive.c ------------------------------------------------- */
+
+struct mirror_changes;
+/* The batch for CHANGES; INDEX[i] (GArray of guint, one a batch op) is the
+ * change an op came from. Changes without an op are either settled at once
+ * (OK[i] true: nothing to send) or deferred to the next round (OK[i] false).
+ */
+struct batch *derive_batch(struct session *s,
+	const struct mirror_changes *changes, uint64_t number, bool *ok,
+	GArray **index);
+
+/* --- fs/sync/assets.c ------------------------------------------------- */
+
+int assets_send(struct session *s, struct prepare_result *r, GError **err);
+
+/* --- fs/sync/refresh.c ------------------------------------------------ */
+
+/* Inside a flow. */
+int refresh_flow(struct session *s, GError **err);
+
+/* --- fs/sync/report.c ------------------------------------------------- */
+
+int report_save(struct session *s, const struct report *r, GError **err);
+
+#endif

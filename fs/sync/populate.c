@@ -1,0 +1,306 @@
+/*
+ * Local directory -> mirror, and the baseline with it.
+ *
+ * A file that the last baseline vouches for on both sides is left alone; any
+ * other is copied (reflink where possible) by temporary name and rename, and
+ * what is recorded is what was copied, not what the scan saw first. A file that
+ * keeps changing while it is copied is recorded with the digest of the bytes
+ * that were copied and no stat identity, so that the next scan reads it again.
+ */
+#include "fs/sync/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/mirror/state.h"
+#include "merge/lib/beneath.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "merge/lib/log.h"
+#include "merge/lib/path.h"
+#include "merge/scan.h"
+
+enum { COPY_TRIES = 3 };
+
+struct populate {
+	struct session *s;
+	int local_fd;
+	struct manifest *local, *mirror;	   /* scans */
+	struct manifest *base_local, *base_mirror; /* new, being made */
+	struct prepare_result *result;
+	GError **err;
+};
+
+static void add_dir_mode(struct populate *p, const char *path, unsigned mode)
+{
+	int r = beneath_chmod(p->s->mirror_fd, path, mode & 0777);
+
+	if (r < 0)
+		log_write(LOG_WARNING, "mode of a mirror directory: %s",
+			g_strerror(-r));
+}
+
+/* Records the pair: L as the local side, the mirror's entry as it is now. */
+static int record(struct populate *p, const struct entry *l)
+{
+	struct entry m = *l;
+	struct stat st;
+	int r = beneath_stat(p->s->mirror_fd, l->path, &st);
+
+	if (r < 0)
+		return r;
+	entry_from_stat(&m, &st);
+	m.path = l->path;
+	m.target = l->target;
+	m.digest = l->digest;
+	m.flags = l->flags & ENTRY_HASHED;
+	manifest_add(p->base_local, l);
+	manifest_add(p->base_mirror, &m);
+	return 0;
+}
+
+/* One copy of the file L into TEMP. 1: it changed meanwhile. */
+static int copy_once(struct populate *p, struct entry *l, const char *temp)
+{
+	struct stat before, after;
+	struct timespec times[2];
+	autofd int from = beneath_open(p->local_fd, l->path,
+		O_RDONLY | O_NONBLOCK, 0);
+	autofd int to = -1;
+	int r;
+
+	if (from < 0)
+		return from;
+	if (fstat(from, &before) < 0)
+		return -errno;
+	if (!S_ISREG(before.st_mode))
+		return -ENOENT;
+	beneath_unlink(p->s->mirror_fd, temp, 0);
+	to = beneath_open(
+		p->s->mirror_fd, temp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (to < 0)
+		return to;
+	r = io_copy_file(from, to, &l->digest, NULL);
+	if (r < 0)
+		return r;
+	if (fstat(from, &after) < 0)
+		return -errno;
+	entry_from_stat(l, &after);
+	l->flags |= ENTRY_HASHED;
+	times[0] = after.st_atim;
+	times[1] = after.st_mtim;
+	if (fchmod(to, after.st_mode & 0777) < 0 || futimens(to, times) < 0)
+		return -errno;
+	return before.st_size != after.st_size ||
+		before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+		before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
+		before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
+		before.st_ctim.tv_nsec != after.st_ctim.tv_nsec;
+}
+
+static int copy_file(struct populate *p, struct entry *l)
+{
+	const char *temp = ".sandmount-populate.tmp";
+	int64_t began = io_wall_ns();
+	int r = 1;
+
+	for (int i = 0; i < COPY_TRIES && r == 1; i++)
+		r = copy_once(p, l, temp);
+	if (r < 0) {
+		beneath_unlink(p->s->mirror_fd, temp, 0);
+		return r;
+	}
+	/* Changed during every try, or so lately that the clock's grain could
+	 * hide a change: never trust its stat identity. */
+	if (r == 1 || l->ctime_ns > began - 20 * 1000000)
+		l->flags |= ENTRY_RACY;
+	return beneath_rename(
+		p->s->mirror_fd, temp, p->s->mirror_fd, l->path, 0);
+}
+
+static int copy_link(struct populate *p, const struct entry *l)
+{
+	const char *temp = ".sandmount-populate.tmp";
+	int fd = p->s->mirror_fd;
+	int r;
+
+	beneath_unlink(fd, temp, 0);
+	r = beneath_symlink(fd, temp, l->target);
+	if (r == 0)
+		r = beneath_set_mtime(fd, temp, l->mtime_ns);
+	return r < 0 ? r : beneath_rename(fd, temp, fd, l->path, 0);
+}
+
+static int copy_dir(struct populate *p, const struct entry *l)
+{
+	int r = beneath_mkdir(p->s->mirror_fd, l->path, 0700);
+
+	if (r == -EEXIST)
+		r = 0;
+	if (r == 0)
+		add_dir_mode(p, l->path, l->mode | 0700);
+	return r;
+}
+
+/* Whether the mirror already has L, by what the last baseline recorded. */
+static bool is_current(const struct entry *l, const struct entry *m)
+{
+	if (!m || m->type != l->type)
+		return false;
+	if (l->type == ENTRY_LINK)
+		return !strcmp(l->target, m->target);
+	if (l->type == ENTRY_DIR)
+		return l->mode == m->mode;
+	return (l->flags & ENTRY_HASHED) && (m->flags & ENTRY_HASHED) &&
+		digest_equal(&l->digest, &m->digest) &&
+		entry_perm(l) == entry_perm(m) && l->mtime_ns == m->mtime_ns;
+}
+
+/* Clears the way for L where the mirror has something of another type. */
+static int clear_way(struct populate *p, const struct entry *l,
+	const struct entry *m)
+{
+	if (!m || m->type == l->type)
+		return 0;
+	return beneath_remove_all(p->s->mirror_fd, l->path);
+}
+
+static int take_entry(struct populate *p, const struct entry *seen)
+{
+	const struct entry *m = manifest_find(p->mirror, seen->path);
+	struct entry l = *seen;
+	int r = 0;
+
+	if (l.type == ENTRY_SPECIAL) {
+		p->result->special++;
+		return 0;
+	}
+	if (l.flags & ENTRY_UNREADABLE) {
+		p->result->unreadable++;
+		return 0;
+	}
+	if (!is_current(&l, m)) {
+		r = clear_way(p, &l, m);
+		if (r == 0 && l.type == ENTRY_FILE)
+			r = copy_file(p, &l);
+		else if (r == 0 && l.type == ENTRY_LINK)
+			r = copy_link(p, &l);
+		else if (r == 0)
+			r = copy_dir(p, &l);
+	}
+	if (r == 0)
+		r = record(p, &l);
+	if (r != -ENOENT && r != -EACCES && r != -ELOOP)
+		return r;
+	/* Vanished, or became unreadable or a link, since the scan: left out
+	 * as if the scan had not seen it. */
+	p->result->unreadable += r == -EACCES;
+	return 0;
+}
+
+/* Removes from the mirror what the local directory does not have. */
+static int remove_extra(struct populate *p)
+{
+	for (size_t i = manifest_count(p->mirror); i-- > 0;) {
+		const char *path = manifest_at(p->mirror, i)->path;
+		int r;
+
+		if (manifest_find(p->base_mirror, path))
+			continue;
+		r = beneath_remove_all(p->s->mirror_fd, path);
+		if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+			return fail_errno(p->err, r, "remove %s from the mirror",
+				path);
+	}
+	return 0;
+}
+
+static int store_baseline(struct populate *p)
+{
+	struct state *state = p->s->state;
+
+	return state_begin(state, p->err) < 0 ||
+			state_store(state, STATE_BASE_LOCAL, p->base_local,
+				p->err) < 0 ||
+			state_store(state, STATE_BASE_MOUNT, p->base_mirror,
+				p->err) < 0 ||
+			state_set(state, "baseline", "done", p->err) < 0 ||
+			state_commit(state, p->err) < 0
+		? -EIO : 0;
+}
+
+static int copy_all(struct populate *p)
+{
+	size_t n = manifest_count(p->local);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct entry *l = manifest_at(p->local, i);
+		int r = take_entry(p, l);
+
+		if (r < 0) {
+			g_autofree char *shown = path_display(l->path);
+
+			return fail_errno(p->err, r,
+				"copy %s into the mirror in %s", shown,
+				p->s->dir);
+		}
+		if (i % 64 == 0)
+			session_step(p->s, "reading", i, n, false);
+		if (cancel_is_raised(p->s->cancel))
+			return fail(p->err, FAIL_CANCELLED,
+				"prepare: interrupted; run it again");
+	}
+	manifest_sort(p->base_local);
+	manifest_sort(p->base_mirror);
+	return remove_extra(p);
+}
+
+static int scan_both(struct populate *p)
+{
+	bool damaged = false;
+	g_autoptr(manifest_auto) cache_l = session_load_table(
+		p->s, STATE_BASE_LOCAL, &damaged);
+	g_autoptr(manifest_auto) cache_m = session_load_table(
+		p->s, STATE_BASE_MOUNT, &damaged);
+	struct scan_options o = {
+		.exclude = p->s->exclude,
+		.cache = cache_l,
+		.hash = SCAN_HASH_NONE,
+	};
+
+	if (scan_tree(p->local_fd, &o, &p->local, NULL, p->err) < 0)
+		return -EIO;
+	o.exclude = NULL;
+	o.cache = cache_m;
+	return scan_tree(p->s->mirror_fd, &o, &p->mirror, NULL, p->err);
+}
+
+int populate_mirror(struct session *s, struct prepare_result *result,
+	GError **err)
+{
+	struct populate p = {
+		.s = s, .local_fd = -1, .result = result, .err = err,
+		.base_local = manifest_new(), .base_mirror = manifest_new(),
+	};
+	bool replaced;
+	int r;
+
+	p.local_fd = session_open_local(s, &replaced, err);
+	r = p.local_fd < 0 ? -EIO : scan_both(&p);
+	/* From here until the new baseline is stored there is none. */
+	if (r == 0)
+		r = state_set(s->state, "baseline", "building", err);
+	if (r == 0)
+		r = copy_all(&p);
+	if (r == 0)
+		r = store_baseline(&p);
+	if (p.local_fd >= 0)
+		close(p.local_fd);
+	manifest_free(p.local);
+	manifest_free(p.mirror);
+	manifest_free(p.base_local);
+	manifest_free(p.base_mirror);
+	return r < 0 ? -EIO : 0;
+}

@@ -1,0 +1,299 @@
+/*
+ * prepare and attach.
+ *
+ * The first time the local directory is copied into the mirror and the sandbox
+ * is made equal to the mirror by the same batches that later send edits. A
+ * later time the session first looks whether anything was done in the mirror or
+ * in the sandbox that is not home yet: then nothing of it is touched, the old
+ * baseline stays, and the session goes on where it was. Without a local
+ * directory everything the sandbox has is fetched: a refresh from nothing.
+ */
+#include "fs/sync/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fs/mirror/base.h"
+#include "fs/mirror/mirror.h"
+#include "fs/mirror/state.h"
+#include "merge/diff.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "merge/lib/log.h"
+#include "merge/scan.h"
+#include "transport/json.h"
+
+static bool has_baseline(struct session *s)
+{
+	g_autofree char *mark = state_get(s->state, "baseline");
+
+	return mark && !strcmp(mark, "done");
+}
+
+/* Whether the mirror differs from the baseline. */
+static int mirror_has_work(struct session *s, bool *work, GError **err)
+{
+	bool damaged = false;
+	g_autoptr(manifest_auto) base = session_load_table(
+		s, STATE_BASE_MOUNT, &damaged);
+	g_autoptr(manifest_auto) now = NULL;
+	struct scan_options o = {
+		.cache = base, .hash = SCAN_HASH_CHANGED,
+	};
+
+	if (scan_tree(s->mirror_fd, &o, &now, NULL, err) < 0)
+		return -EIO;
+	*work = damaged || !manifest_equal_trees(base, now);
+	return 0;
+}
+
+static bool has_open_plan(struct session *s)
+{
+	struct plan *p = NULL;
+	bool open = state_load_plan(s->state, "restore", &p, NULL) < 0 || p;
+
+	plan_free(p);
+	return open;
+}
+
+/* The sandbox is new to us: what it acknowledged before is void. */
+static int check_fresh(struct session *s, GError **err)
+{
+	if (!tree_is_fresh(s->tree) ||
+		state_count(s->state, STATE_ACK_REMOTE) == 0)
+		return 0;
+	log_write(LOG_WARNING,
+		"the sandbox was replaced or emptied since; sending "
+		"everything again");
+	return acknowledge_nothing(s, err);
+}
+
+/* A workspace we once filled and that is gone now is filled again. */
+static int connect_for_prepare(struct session *s, GError **err)
+{
+	g_autoptr(GError) why = NULL;
+
+	if (session_connect(s, &why) == 0)
+		return check_fresh(s, err);
+	if (why->code != FAIL_GONE || !s->remote) {
+		g_propagate_error(err, g_steal_pointer(&why));
+		return -EIO;
+	}
+	log_write(LOG_WARNING, "%s; sending everything again", why->message);
+	if (acknowledge_nothing(s, err) < 0)
+		return -EIO;
+	return session_connect(s, err);
+}
+
+/* Makes the sandbox equal to the mirror, whatever it holds. */
+static int send_everything(struct session *s, struct prepare_result *r,
+	GError **err)
+{
+	struct tree_listing *l = NULL;
+	struct upload_result total = { 0 };
+	struct call call = session_call(s);
+	uint64_t batches;
+	int ret;
+
+	session_step(s, "listing the sandbox", 0, 0, false);
+	ret = tree_list(s->tree, NULL, s->exclude, &call, &l, err);
+	if (ret == 0)
+		ret = acknowledge_listing(s, l, err);
+	tree_listing_free(l);
+	if (ret < 0 || session_reload_mirror(s, err) < 0)
+		return -EIO;
+	batches = s->counters.batches;
+	ret = upload_until(s, mirror_sequence(s->mirror), 0, &total, err);
+	r->sent_files += total.files;
+	r->sent_bytes += total.bytes;
+	r->wire_bytes += total.wire_bytes;
+	r->deleted += total.deleted;
+	r->batches += s->counters.batches - batches;
+	return ret;
+}
+
+static int take_local(struct session *s, GError **err)
+{
+	bool replaced;
+	int fd = session_open_local(s, &replaced, err);
+	struct stat st;
+
+	if (fd < 0)
+		return -EIO;
+	if (replaced && fstat(fd, &st) == 0) {
+		s->local_dev = st.st_dev;
+		s->local_ino = st.st_ino;
+	}
+	close(fd);
+	return 0;
+}
+
+/* A new baseline: local -> mirror -> sandbox. */
+static int prepare_new(struct session *s, struct prepare_result *r,
+	GError **err)
+{
+	session_unload_mirror(s);
+	if (take_local(s, err) < 0 || populate_mirror(s, r, err) < 0)
+		return -EIO;
+	if (state_drop_plan(s->state, "undo", err) < 0)
+		return -EIO;
+	if (send_everything(s, r, err) < 0)
+		return -EIO;
+	/* Our own batches, as the next difference would tell them again. */
+	return refresh_flow(s, err);
+}
+
+/* The work of an earlier run goes on: in with what the sandbox did, out with
+ * what was not sent. */
+static int resume(struct session *s, struct prepare_result *r, GError **err)
+{
+	struct upload_result total = { 0 };
+	uint64_t batches = s->counters.batches;
+
+	r->resumed = true;
+	log_write(LOG_INFO, "taking up unrestored work of an earlier run");
+	if (session_load(s, err) < 0 || refresh_flow(s, err) < 0)
+		return -EIO;
+	if (upload_until(s, mirror_sequence(s->mirror), 0, &total, err) < 0)
+		return -EIO;
+	r->sent_files = total.files;
+	r->sent_bytes = total.bytes;
+	r->wire_bytes = total.wire_bytes;
+	r->batches = s->counters.batches - batches;
+	return 0;
+}
+
+/* Everything from the sandbox; the baseline is what arrived. */
+static int attach(struct session *s, struct prepare_result *r, GError **err)
+{
+	g_autoptr(manifest_auto) now = NULL;
+	struct scan_options o = { .hash = SCAN_HASH_CHANGED };
+
+	if (has_baseline(s))
+		return resume(s, r, err);
+	if (session_load(s, err) < 0 || refresh_flow(s, err) < 0)
+		return -EIO;
+	if (scan_tree(s->mirror_fd, &o, &now, NULL, err) < 0)
+		return -EIO;
+	if (state_begin(s->state, err) < 0)
+		return -EIO;
+	if (state_store(s->state, STATE_BASE_LOCAL, now, err) < 0 ||
+		state_store(s->state, STATE_BASE_MOUNT, now, err) < 0 ||
+		state_set(s->state, "baseline", "done", err) < 0) {
+		state_rollback(s->state);
+		return -EIO;
+	}
+	return state_commit(s->state, err);
+}
+
+/* Nothing anywhere is waiting to come home? Looks at the sandbox too. */
+static int is_settled(struct session *s, bool *settled, GError **err)
+{
+	bool work = true;
+
+	*settled = false;
+	if (!has_baseline(s)) {
+		*settled = true;
+		return 0;
+	}
+	if (has_open_plan(s))
+		return 0;
+	/* What the sandbox did counts as soon as it is in the mirror. */
+	if (state_count(s->state, STATE_ACK_REMOTE) &&
+		refresh_flow(s, err) < 0)
+		return -EIO;
+	if (mirror_has_work(s, &work, err) < 0)
+		return -EIO;
+	*settled = !work;
+	return 0;
+}
+
+static int prepare(struct session *s, struct prepare_result *r, GError **err)
+{
+	bool settled;
+
+	if (connect_for_prepare(s, err) < 0)
+		return -EIO;
+	if (!s->options->local)
+		return attach(s, r, err);
+	if (is_settled(s, &settled, err) < 0)
+		return -EIO;
+	return settled ? prepare_new(s, r, err) : resume(s, r, err);
+}
+
+int session_prepare(struct session *s, struct prepare_result *r, GError **err)
+{
+	g_autoptr(GError) why = NULL;
+	uint64_t files = s->counters.fetched_files;
+	uint64_t bytes = s->counters.fetched_bytes;
+	int64_t began = io_now_ns();
+	int ret;
+
+	*r = (struct prepare_result){ 0 };
+	session_enter_flow(s);
+	ret = prepare(s, r, &why);
+	if (ret == 0)
+		ret = assets_send(s, r, &why);
+	if (ret == 0)
+		ret = session_load(s, &why);
+	session_leave_flow(s);
+	r->fetched_files = s->counters.fetched_files - files;
+	r->fetched_bytes = s->counters.fetched_bytes - bytes;
+	r->duration_ms = (io_now_ns() - began) / 1000000;
+	if (ret == 0)
+		return session_set_state(s, SESSION_PREPARED, NULL, NULL, err);
+	session_set_state(s, SESSION_FAILED, NULL, why->message, NULL);
+	g_propagate_error(err, g_steal_pointer(&why));
+	return ret;
+}
+
+static void put_assets(struct session *s, struct json *j, char **assets)
+{
+	for (; *assets; assets++) {
+		g_auto(GStrv) pair = g_strsplit(*assets, "=", 2);
+		g_autofree char *dir = g_strdup_printf("%s/%s/%s",
+			s->spec->remote_cwd, s->options->runtime_dir, pair[0]);
+
+		json_put_path(j, pair[0], dir);
+	}
+}
+
+static struct json *parse_own(char *text)
+{
+	struct json *j = json_parse(text, strlen(text), NULL);
+
+	g_free(text);
+	return j;
+}
+
+struct json *session_prepare_json(struct session *s,
+	const struct prepare_result *r)
+{
+	struct json *j = json_new_object();
+	struct json *assets = json_new_object();
+	struct json *sent = json_new_object();
+	g_autofree char *runtime = g_strdup_printf("%s/%s",
+		s->spec->remote_cwd, s->options->runtime_dir);
+
+	put_assets(s, assets, s->options->assets);
+	put_assets(s, assets, s->options->assets_follow);
+	json_put_int(sent, "files", (int64_t)r->sent_files);
+	json_put_int(sent, "bytes", (int64_t)r->sent_bytes);
+	json_put_int(sent, "wire_bytes", (int64_t)r->wire_bytes);
+	json_put_int(sent, "batches", (int64_t)r->batches);
+	json_put_string(j, "name", s->name);
+	if (s->options->local)
+		json_put_path(j, "local", s->options->local);
+	else
+		json_put_string(j, "local", NULL);
+	json_put_path(j, "workspace_remote_dir", s->spec->remote_cwd);
+	json_put_path(j, "runtime_root_dir", runtime);
+	json_put(j, "asset_dirs", assets);
+	json_put(j, "identity", parse_own(spec_identity_json(s->spec)));
+	json_put(j, "sent", sent);
+	json_put_int(j, "deleted", (int64_t)r->deleted);
+	json_put_int(j, "skipped", (int64_t)(r->special + r->unreadable));
+	json_put_bool(j, "resumed", r->resumed);
+	json_put_int(j, "duration_ms", r->duration_ms);
+	return j;
+}

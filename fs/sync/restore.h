@@ -1,0 +1,50 @@
+#ifndef FS_SYNC_RESTORE_H
+#define FS_SYNC_RESTORE_H
+/*
+ * What the files of the restore share. Not for other folders.
+ */
+#include "fs/sync/internal.h"
+#include "merge/apply.h"
+#include "merge/reconcile.h"
+
+struct restore {
+	struct session *s;
+	const struct restore_options *o;
+	int local_fd, trash_fd, staging_fd;
+	struct manifest *base_ours, *base_theirs, *ours, *theirs;
+	struct reconcile_input input;
+	struct content content;
+	struct plan *all;	/* what will be reported */
+	char *id;		/* names temporaries and the trash */
+	char *trash;		/* absolute directory */
+	char *staging;		/* name below the session's directory */
+	char *note, *diff;
+	int64_t deadline_ns;
+	bool damaged, replaced, fold_case, interrupted, unsent;
+};
+
+/* --- fs/sync/restore_dirs.c ------------------------------------------- */
+
+/* Opens this restore's trash (beside the local directory's file system where
+ * it can be) and staging. A dry run gets throw-away ones. */
+int restore_open_dirs(struct restore *r, GError **err);
+/* Removes staging, and the trash when nothing went into it. */
+void restore_close_dirs(struct restore *r);
+/* Removes trash older than the session's trash_days. */
+void restore_expire_trash(struct restore *r);
+
+/* --- fs/sync/restore_report.c ----------------------------------------- */
+
+/* Drops from PLAN the lines that ALL reports already and that do nothing. */
+void drop_reported(const struct plan *all, struct plan *plan);
+/* Paths that would not hold still: failed, and why. */
+void fail_changed(struct plan *plan);
+/* Unified diffs of what r->all writes; g_free it. */
+char *restore_diff(struct restore *r);
+
+/* --- fs/sync/undo.c --------------------------------------------------- */
+
+/* Puts back what the last restore changed. In a flow. */
+int restore_undo(struct session *s, struct report **out, GError **err);
+
+#endif

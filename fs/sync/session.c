@@ -1,0 +1,560 @@
+/*
+ * The life of a session in one process: lock, directories, connection. The
+ * flows are in the files beside this one.
+ */
+#include "fs/sync/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/mirror/base.h"
+#include "fs/mirror/mirror.h"
+#include "fs/mirror/state.h"
+#include "merge/diff.h"
+#include "merge/exclude.h"
+#include "merge/lib/beneath.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "merge/lib/log.h"
+#include "merge/lib/path.h"
+#include "transport/json.h"
+
+static struct session *session_alloc(const char *name)
+{
+	struct session *s = g_new0(struct session, 1);
+
+	s->name = g_strdup(name);
+	s->dir = session_dir(name);
+	s->dir_fd = s->mirror_fd = s->base_fd = s->lock_fd = -1;
+	s->cancel = cancel_new();
+	mutex_init(&s->lock, RANK_LOG);
+	cond_init(&s->changed);
+	return s;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	session_stop_uploader(s);
+	session_unload_mirror(s);
+	tree_close(s->tree);
+	remote_close(s->remote);
+	base_store_free(s->base);
+	state_close(s->state);
+	exclude_free(s->exclude);
+	spec_free(s->spec);
+	session_options_free(s->options);
+	close_fd(&s->base_fd);
+	close_fd(&s->mirror_fd);
+	close_fd(&s->lock_fd);
+	close_fd(&s->dir_fd);
+	cancel_free(s->cancel);
+	cond_destroy(&s->changed);
+	mutex_destroy(&s->lock);
+	g_free(s->name);
+	g_free(s->dir);
+	g_free(s->id);
+	g_free(s->mountpoint);
+	g_free(s->last_error);
+	g_free((char *)s->mounted_at);
+	g_free(s);
+}
+
+/* Opens the session's directory and takes its lock. */
+static int lock_session(struct session *s, GError **err)
+{
+	if (g_mkdir_with_parents(s->dir, 0700) < 0)
+		return fail_errno(err, -errno, "create %s", s->dir);
+	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir_fd < 0)
+		return fail_errno(err, -errno, "open %s", s->dir);
+	s->lock_fd = beneath_open(s->dir_fd, "lock", O_RDWR | O_CREAT, 0600);
+	if (s->lock_fd < 0)
+		return fail_errno(err, s->lock_fd, "open %s/lock", s->dir);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		char pid[24] = "?";
+		ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
+
+		pid[n > 0 ? n : 0] = '\0';
+		return fail(err, FAIL_FAILED,
+			"session %s: in use by process %s; `sandmount umount "
+			"%s` ends it, `sandmount status %s` shows it",
+			s->name, g_strstrip(pid), s->name, s->name);
+	}
+	g_autofree char *own = g_strdup_printf("%ld\n", (long)getpid());
+
+	if (ftruncate(s->lock_fd, 0) < 0 ||
+		pwrite(s->lock_fd, own, strlen(own), 0) < 0)
+		return fail_errno(err, -errno, "write %s/lock", s->dir);
+	return 0;
+}
+
+static int open_subdir(struct session *s, const char *name, GError **err)
+{
+	int r = beneath_mkdir_all(s->dir_fd, name, 0700);
+	int fd = r < 0 ? r
+		       : beneath_open(s->dir_fd, name,
+				 O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		fail_errno(err, fd, "create %s/%s", s->dir, name);
+	return fd;
+}
+
+/* The exclude engine of the options. */
+static int build_exclude(struct session *s, GError **err)
+{
+	s->exclude = exclude_new();
+	exclude_add_reserved(s->exclude, s->options->runtime_dir);
+	for (char **p = s->options->exclude; *p; p++)
+		if (exclude_add(s->exclude, *p, err) < 0)
+			return -EINVAL;
+	if (s->options->gitignore && s->options->local)
+		return exclude_use_gitignore(
+			s->exclude, s->options->local, err);
+	return 0;
+}
+
+/* What start and open have in common, once spec and options are known. */
+static int open_parts(struct session *s, GError **err)
+{
+	s->mirror_fd = open_subdir(s, "mirror", err);
+	if (s->mirror_fd < 0)
+		return -EIO;
+	s->base_fd = open_subdir(s, "base", err);
+	if (s->base_fd < 0)
+		return -EIO;
+	s->base = base_store_new(s->base_fd);
+	s->state = state_open(s->dir_fd, err);
+	if (!s->state)
+		return -EIO;
+	return build_exclude(s, err);
+}
+
+static char *random_id(void)
+{
+	uint8_t raw[8];
+	GString *hex = g_string_new(NULL);
+
+	if (getrandom(raw, sizeof(raw), 0) != sizeof(raw))
+		g_error("getrandom failed");
+	for (size_t i = 0; i < sizeof(raw); i++)
+		g_string_append_printf(hex, "%02x", raw[i]);
+	return g_string_free(hex, FALSE);
+}
+
+static bool session_exists(const char *name)
+{
+	g_autofree char *dir = session_dir(name);
+	g_autofree char *file = g_build_filename(dir, "session.json", NULL);
+
+	return g_file_test(file, G_FILE_TEST_EXISTS);
+}
+
+/* Checks the local directory and returns its identity. */
+static int check_local(const char *local, struct stat *st, GError **err)
+{
+	g_autofree char *shown = path_display(local);
+	autofd int fd = -1;
+
+	if (lstat(local, st) < 0)
+		return fail_errno(err, -errno, "local directory %s", shown);
+	if (!S_ISDIR(st->st_mode))
+		return fail(err, FAIL_LOCAL,
+			"local directory %s: is not a directory; give a "
+			"directory with --local", shown);
+	fd = open(local, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno(err, -errno, "local directory %s", shown);
+	return 0;
+}
+
+static bool same_local(const struct session_options *a,
+	const struct session_options *b)
+{
+	return g_strcmp0(a->local, b->local) == 0;
+}
+
+/* Empties a session directory whose work is done, but for its lock. */
+static int discard_saved(struct session *s, GError **err)
+{
+	static const char *const parts[] = { "session.json", "state.db",
+		"state.db-wal", "state.db-shm", "mirror", "base", "trash",
+		"report.json" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
+		int r = beneath_remove_all(s->dir_fd, parts[i]);
+
+		if (r < 0)
+			return fail_errno(
+				err, r, "remove %s/%s", s->dir, parts[i]);
+	}
+	return 0;
+}
+
+/*
+ * Looks at what an earlier run saved under this name. 1: take it up (S has its
+ * id, state and identity); 0: there is nothing to take up.
+ */
+static int adopt_saved(struct session *s, const struct spec *spec,
+	const struct session_options *o, GError **err)
+{
+	struct session *old = session_alloc(s->name);
+	g_autofree char *why = NULL;
+	int r = session_json_load(old, err);
+
+	old->dir_fd = dup(s->dir_fd);
+	if (r == 0 && spec_same_sandbox(old->spec, spec) &&
+		same_local(old->options, o)) {
+		s->id = g_strdup(old->id);
+		s->local_dev = old->local_dev;
+		s->local_ino = old->local_ino;
+		s->counters = old->counters;
+		s->last_ack_ms = old->last_ack_ms;
+		s->last_conflicts = old->last_conflicts;
+		s->last_held = old->last_held;
+		r = 1;
+	} else if (r == 0) {
+		r = open_parts(old, err);
+		if (r == 0 && session_has_work(old, &why))
+			r = fail(err, FAIL_PENDING,
+				"session %s: is of another sandbox or "
+				"directory and has work left (%s); `sandmount "
+				"restore %s` brings it home, `sandmount forget "
+				"--force %s` drops it, --name starts another",
+				s->name, why, s->name, s->name);
+		if (r == 0)
+			r = discard_saved(s, err);
+	}
+	session_close(old);
+	return r;
+}
+
+static int start(struct session *s, const struct spec *spec,
+	const struct session_options *o, GError **err)
+{
+	struct stat st = { 0 };
+	bool saved = session_exists(s->name);
+	int r;
+
+	if (o->local && check_local(o->local, &st, err) < 0)
+		return -EIO;
+	r = lock_session(s, err);
+	if (r == 0 && saved)
+		r = adopt_saved(s, spec, o, err);
+	if (r < 0)
+		return r;
+	if (!s->id)
+		s->id = random_id();
+	s->spec = spec_copy(spec);
+	s->spec->api_key = g_strdup(spec->api_key);
+	if (!s->local_ino && o->local) {
+		s->local_dev = st.st_dev;
+		s->local_ino = st.st_ino;
+	}
+	if (open_parts(s, err) < 0)
+		return -EIO;
+	return session_set_state(s, SESSION_PREPARING, NULL, NULL, err);
+}
+
+static struct session_options *options_copy(const struct session_options *o)
+{
+	struct session_options *c = session_options_new();
+
+	session_options_free(c);
+	c = g_memdup2(o, sizeof(*o));
+	c->local = g_strdup(o->local);
+	c->exclude = g_strdupv(o->exclude);
+	c->preserve = g_strdupv(o->preserve);
+	c->preserve_absent = g_strdupv(o->preserve_absent);
+	c->assets = g_strdupv(o->assets);
+	c->assets_follow = g_strdupv(o->assets_follow);
+	c->runtime_dir = g_strdup(o->runtime_dir);
+	c->on_conflict = g_strdup(o->on_conflict);
+	return c;
+}
+
+struct session *session_start(const char *name, const struct spec *spec,
+	const struct session_options *o, GError **err)
+{
+	struct session *s = session_alloc(name);
+
+	s->options = options_copy(o);
+	if (start(s, spec, o, err) == 0)
+		return s;
+	/* Leave nothing behind of a session that never was. */
+	if (s->dir_fd >= 0 && s->lock_fd >= 0 && !session_exists(name)) {
+		beneath_unlink(s->dir_fd, "lock", 0);
+		rmdir(s->dir);
+	}
+	session_close(s);
+	return NULL;
+}
+
+struct session *session_open(const char *name, GError **err)
+{
+	struct session *s = session_alloc(name);
+
+	if (!session_exists(name)) {
+		fail(err, FAIL_USAGE,
+			"%s: no such session; `sandmount list` shows them",
+			name);
+		session_close(s);
+		return NULL;
+	}
+	if (lock_session(s, err) < 0 || session_json_load(s, err) < 0 ||
+		open_parts(s, err) < 0) {
+		session_close(s);
+		return NULL;
+	}
+	return s;
+}
+
+int session_connect(struct session *s, GError **err)
+{
+	struct tree_config c = {
+		.session_id = s->id,
+		.runtime_dir = s->options->runtime_dir,
+		/* A workspace that held our work and is gone must be noticed,
+		 * not made anew. */
+		.create = state_count(s->state, STATE_ACK_REMOTE) == 0,
+	};
+	struct call call = session_call(s);
+
+	if (s->tree)
+		return 0;
+	if (!s->remote)
+		s->remote = remote_open(s->spec, &call, err);
+	if (!s->remote)
+		return -EIO;
+	s->tree = tree_open(s->remote, &c, &call, err);
+	return s->tree ? 0 : -EIO;
+}
+
+void session_unload_mirror(struct session *s)
+{
+	struct mirror *m = s->mirror;
+
+	s->mirror = NULL;
+	mirror_close(m);
+}
+
+static void on_dirty(void *ctx)
+{
+	session_wake(ctx);
+}
+
+int session_reload_mirror(struct session *s, GError **err)
+{
+	struct mirror_config c = {
+		.root_fd = s->mirror_fd,
+		.base = s->base,
+		.state = s->state,
+		.runtime_dir = s->options->runtime_dir,
+		.callbacks = { .dirty = on_dirty, .ctx = s },
+		.read_only = s->options->read_only,
+	};
+
+	session_unload_mirror(s);
+	s->mirror = mirror_open(&c, err);
+	return s->mirror ? 0 : -EIO;
+}
+
+int session_load(struct session *s, GError **err)
+{
+	return s->mirror ? 0 : session_reload_mirror(s, err);
+}
+
+int session_set_state(struct session *s, enum session_state st,
+	const char *mountpoint, const char *last_error, GError **err)
+{
+	mutex_lock(&s->lock);
+	s->st = st;
+	if (mountpoint) {
+		g_free(s->mountpoint);
+		s->mountpoint = g_strdup(mountpoint);
+	}
+	g_free(s->last_error);
+	s->last_error = g_strdup(last_error);
+	mutex_unlock(&s->lock);
+	return session_json_save(s, err);
+}
+
+int session_open_local(struct session *s, bool *replaced, GError **err)
+{
+	const char *local = s->options->local;
+	struct stat st;
+	int fd;
+
+	*replaced = false;
+	if (check_local(local, &st, err) < 0)
+		return -EIO;
+	fd = open(local, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno(err, -errno, "open %s", local);
+	*replaced = st.st_dev != s->local_dev || st.st_ino != s->local_ino;
+	return fd;
+}
+
+int session_make_staging(struct session *s, char **name, GError **err)
+{
+	char *temp = io_temp_name();
+	int fd = open_subdir(s, temp, err);
+
+	if (fd < 0)
+		g_free(temp);
+	else
+		*name = temp;
+	return fd;
+}
+
+void session_remove_staging(struct session *s, const char *name)
+{
+	int r = name ? beneath_remove_all(s->dir_fd, name) : 0;
+
+	if (r < 0)
+		log_write(LOG_WARNING, "remove %s/%s: %s", s->dir, name,
+			g_strerror(-r));
+}
+
+struct manifest *session_load_table(struct session *s, int table,
+	bool *damaged)
+{
+	g_autoptr(GError) why = NULL;
+	struct manifest *m = NULL;
+
+	if (state_load(s->state, (enum state_table)table, &m, &why) == 0)
+		return m;
+	log_write(LOG_ERROR, "%s", why->message);
+	*damaged = true;
+	m = manifest_new();
+	manifest_sort(m);
+	return m;
+}
+
+bool manifest_equal_trees(const struct manifest *a, const struct manifest *b)
+{
+	struct diff d;
+	struct diff_step step;
+
+	diff_init(&d, a, b);
+	while (diff_next(&d, &step))
+		if (diff_what(step.a, step.b) & ~(unsigned)DIFF_MTIME)
+			return false;
+	return true;
+}
+
+struct call session_call(struct session *s)
+{
+	return (struct call){
+		.deadline_ms = s->options->timeout_ms,
+		.cancel = s->cancel,
+	};
+}
+
+void session_enter_flow(struct session *s)
+{
+	mutex_lock(&s->lock);
+	while (s->flow_busy)
+		cond_wait(&s->changed, &s->lock);
+	s->flow_busy = true;
+	mutex_unlock(&s->lock);
+}
+
+void session_leave_flow(struct session *s)
+{
+	mutex_lock(&s->lock);
+	s->flow_busy = false;
+	cond_broadcast(&s->changed);
+	mutex_unlock(&s->lock);
+}
+
+void session_step(struct session *s, const char *what, uint64_t done,
+	uint64_t total, bool bytes)
+{
+	if (s->progress.step)
+		s->progress.step(s->progress.ctx, what, done, total, bytes);
+}
+
+void session_count(struct session *s, const struct counters *add)
+{
+	mutex_lock(&s->lock);
+	s->counters.batches += add->batches;
+	s->counters.files += add->files;
+	s->counters.bytes += add->bytes;
+	s->counters.fetched_files += add->fetched_files;
+	s->counters.fetched_bytes += add->fetched_bytes;
+	mutex_unlock(&s->lock);
+}
+
+bool session_is_preserved(const struct session *s, const char *path)
+{
+	g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+
+	for (char **p = s->options->preserve; *p; p++)
+		if (g_strv_contains((const char *const *)parts, *p))
+			return true;
+	return false;
+}
+
+void session_set_progress(struct session *s, const struct session_progress *p)
+{
+	s->progress = *p;
+}
+
+void session_set_key(struct session *s, const char *api_key)
+{
+	g_free(s->spec->api_key);
+	s->spec->api_key = g_strdup(api_key);
+}
+
+struct cancel *session_cancel(struct session *s)
+{
+	return s->cancel;
+}
+
+const char *session_name(const struct session *s)
+{
+	return s->name;
+}
+
+const struct spec *session_spec(const struct session *s)
+{
+	return s->spec;
+}
+
+const struct session_options *session_options(const struct session *s)
+{
+	return s->options;
+}
+
+struct mirror *session_mirror(struct session *s)
+{
+	return s->mirror;
+}
+
+void session_set_mounted(struct session *s, const char *mountpoint)
+{
+	session_enter_flow(s);
+	g_free((char *)s->mounted_at);
+	s->mounted_at = g_strdup(mountpoint);
+	session_leave_flow(s);
+}
+
+bool session_is_refresh_tid(struct session *s, int tid)
+{
+	return __atomic_load_n(&s->refresh_tid, __ATOMIC_ACQUIRE) == tid;
+}

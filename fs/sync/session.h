@@ -1,0 +1,190 @@
+#ifndef FS_SYNC_SESSION_H
+#define FS_SYNC_SESSION_H
+/*
+ * A session: one sandbox's workspace, its mirror and (mostly) a local
+ * directory, from prepare or attach to restore, across processes. Everything
+ * that must survive is in its directory, STATE_HOME/sandmount/NAME/:
+ * session.json, state.db, mirror/, base/, trash/, report.json, log, lock.
+ *
+ * One process at a time works on a session: it holds the lock (flock on
+ * NAME/lock; freed by the kernel when it dies).
+ *
+ * Calling sequence of `mount`:
+ *	session_start(spec, options)	lock, directories, identity
+ *	session_prepare()		local -> mirror -> sandbox (or attach)
+ *	… FUSE serves session_mirror(); uploader runs …
+ *	session_finish()		flush, refresh, restore, report
+ *	session_close()
+ * of `restore` in a later process: session_open(), session_finish().
+ *
+ * Threads: a session's flows are called by one thread (or under the owner's
+ * serialisation); flush, status and cancel may be called from any.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+
+#include "transport/spec.h"
+
+struct session;
+struct mirror;
+struct plan;
+struct cancel;
+struct json;
+
+enum session_state {
+	SESSION_PREPARING, SESSION_PREPARED, SESSION_MOUNTED, SESSION_OFFLINE,
+	SESSION_RESTORING, SESSION_RESTORED, SESSION_FAILED, SESSION_CRASHED,
+};
+const char *session_state_name(enum session_state s);
+
+struct session_options {	/* all owned; kept in session.json */
+	char *local;		/* absolute path or NULL (attach) */
+	char **exclude;		/* patterns, --exclude-from already read in */
+	char **preserve;	/* names never deleted in the sandbox */
+	char **preserve_absent; /* names never deleted locally */
+	char **assets;		/* "KEY=DIR", DIR absolute */
+	char **assets_follow;	/* the same, links followed */
+	char *runtime_dir;	/* default ".sandmount" */
+	char *on_conflict;	/* "both", "local", "sandbox" */
+	bool gitignore, read_only, fsync_remote, no_restore;
+	double poll_seconds;	/* 0: default */
+	int64_t timeout_ms;	/* 0: the spec's */
+	int trash_days;		/* default 14 */
+};
+struct session_options *session_options_new(void);	/* defaults */
+void session_options_free(struct session_options *o);
+
+/* Progress of long work for a terminal; TOTAL 0: unknown. From any thread of
+ * the session. */
+struct session_progress {
+	void (*step)(void *ctx, const char *what, uint64_t done,
+		uint64_t total, bool bytes);
+	void *ctx;
+};
+
+/* Absolute paths; g_free. */
+char *session_state_dir(void);			/* …/sandmount */
+char *session_dir(const char *name);
+char *session_socket_path(const char *name);
+
+/* Names of all sessions, sorted; g_strfreev. */
+char **session_names(void);
+/* NAME, or the session whose mount point is MOUNTPOINT; NULL with FAIL_USAGE
+ * "no such session; `sandmount list` shows them". g_free it. */
+char *session_resolve_name(const char *name_or_mountpoint, GError **err);
+
+/*
+ * Starts or takes up session NAME for SPEC. A saved one of the same sandbox and
+ * local directory is reused; of another identity it is FAIL_FAILED when it has
+ * unsent or unrestored work (restore or forget it first), else replaced.
+ * FAIL_FAILED when another process holds it, naming the pid and what to do.
+ * Checks the local directory (exists, a directory, readable).
+ */
+struct session *session_start(const char *name, const struct spec *spec,
+	const struct session_options *o, GError **err);
+/* Takes up a saved session (restore, recover, forget …). */
+struct session *session_open(const char *name, GError **err);
+void session_close(struct session *s);	/* frees the lock; NULL is fine */
+
+void session_set_progress(struct session *s, const struct session_progress *p);
+struct cancel *session_cancel(struct session *s);	/* borrowed */
+const char *session_name(const struct session *s);
+const struct spec *session_spec(const struct session *s);
+const struct session_options *session_options(const struct session *s);
+struct mirror *session_mirror(struct session *s);	/* after prepare */
+void session_set_key(struct session *s, const char *api_key);
+
+/*
+ * Brings local directory, mirror and sandbox to one state and records the
+ * baseline (first time), or takes up the work of an earlier run: when the
+ * mirror or the sandbox hold anything not yet restored, the old baseline
+ * stays and nothing of it is touched. Without a local directory: attach,
+ * everything is fetched. RESULT: what CLI.md's prepare prints.
+ */
+struct prepare_result {
+	uint64_t sent_files, sent_bytes, wire_bytes, batches, deleted;
+	uint64_t fetched_files, fetched_bytes;
+	uint64_t special, unreadable;
+	int64_t duration_ms;
+	bool resumed;
+};
+int session_prepare(struct session *s, struct prepare_result *r, GError **err);
+/* The prepare object of CLI.md. */
+struct json *session_prepare_json(struct session *s,
+	const struct prepare_result *r);
+
+/* Loads the mirror (nodes, dirty set) without prepare. */
+int session_load(struct session *s, GError **err);
+/* Opens remote and tree if they are not; the error's code tells offline from
+ * gone. */
+int session_connect(struct session *s, GError **err);
+
+/* The uploader thread, for a mount. */
+int session_start_uploader(struct session *s, GError **err);
+void session_stop_uploader(struct session *s);
+/* Returns when everything written before the call is in the sandbox; with or
+ * without uploader thread. FAIL_PENDING: still unsent, and why. */
+int session_flush(struct session *s, int64_t deadline_ms, GError **err);
+/* Wakes the uploader (mirror callback). */
+void session_wake(struct session *s);
+
+/* Where changes of a refresh are applied while mounted: the mount point (so
+ * that kernel and watchers see them); NULL: the mirror itself. TID of the thread
+ * that writes is in session_refresh_tid(). */
+void session_set_mounted(struct session *s, const char *mountpoint);
+bool session_is_refresh_tid(struct session *s, int tid);
+
+/* Brings the sandbox's changes into the mirror. */
+int session_refresh(struct session *s, GError **err);
+
+struct restore_options {
+	bool dry_run;		/* plan only */
+	bool undo, allow_deletes;
+	bool with_diff;		/* unified diffs in the report */
+};
+struct report {
+	struct plan *plan;
+	char *trash;		/* directory, or NULL */
+	char *diff;		/* unified diffs, or NULL */
+	char *note;		/* e.g. the sandbox could not be reached and the
+				 * mirror is the truth; or NULL */
+	uint64_t bytes_fetched;
+	int64_t duration_ms;
+	bool unsent;		/* something did not reach the sandbox: exit 4 */
+};
+void report_free(struct report *r);
+struct json *report_to_json(const struct report *r);
+char *report_to_text(const struct report *r, const char *name);
+int report_exit_code(const struct report *r);
+
+/*
+ * Flush, refresh, three-way merge into the local directory, apply, new
+ * baseline. Finishes an interrupted one first. With the sandbox gone or
+ * silent the mirror is what is merged and the report says so. *OUT is set on
+ * success (also with conflicts); report.json is written.
+ */
+int session_restore(struct session *s, const struct restore_options *o,
+	struct report **out, GError **err);
+/* The end of a mount: restore unless --no-restore or no local directory, then
+ * only flush. */
+int session_finish(struct session *s, struct report **out, GError **err);
+
+/* state, mountpoint, error into session.json (atomic). NULL keeps/clears as
+ * named. */
+int session_set_state(struct session *s, enum session_state st,
+	const char *mountpoint, const char *last_error, GError **err);
+
+/* The status object of CLI.md: of a session this process holds … */
+struct json *session_status_json(struct session *s);
+/* … and of one by name from its files alone (crashed is found out here: state
+ * says mounted but nobody holds the lock). FAIL_USAGE: unknown. */
+struct json *session_saved_status(const char *name, GError **err);
+
+/* Whether anything is unsent or unrestored: *WHY (g_free) says what. */
+bool session_has_work(struct session *s, char **why);
+/* Removes the session's directory, and its directory in the sandbox when that
+ * answers. The session must have been opened; it is closed. */
+int session_forget(struct session *s, bool force, GError **err);
+
+#endif

@@ -1,0 +1,397 @@
+/*
+ * One operation. What a kill leaves at any point is found again by the
+ * temporary's name:
+ *
+ *	target is `before`, temporary exists	our new file, unfinished: redone
+ *	target is `after`, temporary exists	the old version: to the trash
+ *	target is `after`, no temporary		done
+ */
+#include "merge/apply_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "merge/lib/beneath.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "merge/lib/path.h"
+
+char *temp_path(const struct apply_options *o, const char *path, size_t index)
+{
+	g_autofree char *dir = path_parent(path);
+	g_autofree char *name =
+		g_strdup_printf(".sandmount-%s-%zu.tmp", o->id, index);
+
+	return path_join(dir, name);
+}
+
+int sync_parent(const struct apply_options *o, const char *path)
+{
+	const char *name;
+	autofd int dir = -1;
+
+	if (o->no_sync)
+		return 0;
+	dir = beneath_open_parent(o->root_fd, path, &name);
+	return dir < 0 ? dir : io_sync_dir(dir);
+}
+
+static void failed(struct plan_op *op, int r, const char *what)
+{
+	op->outcome = PLAN_FAILED;
+	g_free(op->error);
+	op->error = g_strdup_printf("%s: %s", what, g_strerror(-r));
+}
+
+static void changed(struct plan_op *op)
+{
+	op->outcome = PLAN_CHANGED;
+}
+
+static void done(struct plan_op *op, const struct apply_options *o)
+{
+	plan_entry_clear(&op->now);
+	read_entry(o->root_fd, op->path, &op->now);
+	op->outcome = PLAN_DONE;
+}
+
+static int open_source(struct plan_op *op, const struct apply_options *o,
+	GError **err)
+{
+	int fd = -1;
+
+	switch (op->source) {
+	case PLAN_FROM_THEIRS:
+		return o->content->open_theirs(
+			o->content->ctx, op->from, &op->after, err);
+	case PLAN_FROM_OURS:
+		fd = beneath_open(o->root_fd, op->from, O_RDONLY, 0);
+		break;
+	case PLAN_FROM_STAGED:
+		fd = beneath_open(o->staging_fd, op->from, O_RDONLY, 0);
+		break;
+	}
+	if (fd < 0)
+		fail_errno(err, fd, "open what is to be written");
+	return fd;
+}
+
+/* The new version of a file as TEMP. */
+static int make_file(struct plan_op *op, const struct apply_options *o,
+	const char *temp)
+{
+	g_autoptr(GError) why = NULL;
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	struct digest got;
+	autofd int from = open_source(op, o, &why);
+	autofd int to = -1;
+	int r;
+
+	if (from < 0) {
+		op->outcome = PLAN_FAILED;
+		op->error = g_strdup(why ? why->message : "no content");
+		return -EIO;
+	}
+	to = beneath_open(o->root_fd, temp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (to < 0)
+		return to;
+	r = io_copy_file(from, to, &got, NULL);
+	if (r < 0)
+		return r;
+	if ((op->after.flags & ENTRY_HASHED) &&
+		!digest_equal(&got, &op->after.digest)) {
+		op->outcome = PLAN_FAILED;
+		op->error = g_strdup("the sandbox's version changed while it "
+				     "was copied; restore again");
+		return -EIO;
+	}
+	times[1].tv_sec = op->after.mtime_ns / 1000000000;
+	times[1].tv_nsec = op->after.mtime_ns % 1000000000;
+	if (times[1].tv_nsec < 0) {
+		times[1].tv_nsec += 1000000000;
+		times[1].tv_sec--;
+	}
+	if (fchmod(to, op->after.mode & 0777) < 0 || futimens(to, times) < 0 ||
+		(!o->no_sync && fsync(to) < 0))
+		return -errno;
+	return 0;
+}
+
+static int make_new(struct plan_op *op, const struct apply_options *o,
+	const char *temp)
+{
+	int r;
+
+	if (op->action == PLAN_MKDIR) {
+		r = beneath_mkdir(o->root_fd, temp, 0700);
+		return r < 0 ? r : beneath_chmod(o->root_fd, temp,
+						op->after.mode & 0777);
+	}
+	if (op->after.type != ENTRY_LINK)
+		return make_file(op, o, temp);
+	r = beneath_symlink(o->root_fd, temp, op->after.target);
+	return r < 0 ? r : beneath_set_mtime(o->root_fd, temp,
+					op->after.mtime_ns);
+}
+
+/* The old version, now at TEMP, goes to the trash (an empty directory just
+ * goes). */
+static int trash_old(struct plan_op *op, const struct apply_options *o,
+	const char *temp)
+{
+	g_autofree char *where = NULL;
+	int r;
+
+	if (op->before.type == ENTRY_DIR) {
+		r = beneath_unlink(o->root_fd, temp, AT_REMOVEDIR);
+		if (r == 0 || r == -ENOENT)
+			return 0;
+	}
+	r = trash_move(o, temp, op->path, &where);
+	if (r == 0) {
+		g_free(op->trash);
+		op->trash = g_steal_pointer(&where);
+	}
+	return r;
+}
+
+/* Without RENAME_EXCHANGE: the old version is copied to the trash first. */
+static int replace_plainly(struct plan_op *op, const struct apply_options *o,
+	const char *temp)
+{
+	g_autofree char *dir = path_parent(op->path);
+	int r = *dir ? beneath_mkdir_all(o->trash_fd, dir, 0700) : 0;
+
+	if (r == 0)
+		r = beneath_link(
+			o->root_fd, op->path, o->trash_fd, op->path);
+	if (r < 0)
+		return r;
+	g_free(op->trash);
+	op->trash = g_strdup(op->path);
+	return beneath_rename(o->root_fd, temp, o->root_fd, op->path, 0);
+}
+
+/* TEMP takes the place of `before`. 1: it is no longer that. */
+static int publish(struct plan_op *op, const struct apply_options *o,
+	const char *temp)
+{
+	int r;
+
+	if (op->before.type == ENTRY_ABSENT) {
+		r = beneath_rename(o->root_fd, temp, o->root_fd, op->path,
+			RENAME_NOREPLACE);
+		if (r == -EINVAL && is_entry(o->root_fd, op->path,
+					    &op->before, false))
+			r = beneath_rename(
+				o->root_fd, temp, o->root_fd, op->path, 0);
+		return r == -EEXIST ? 1 : r;
+	}
+	if (!is_entry(o->root_fd, op->path, &op->before, false))
+		return 1;
+	r = beneath_rename(
+		o->root_fd, temp, o->root_fd, op->path, RENAME_EXCHANGE);
+	if (r == -EINVAL)
+		return replace_plainly(op, o, temp);
+	if (r == -ENOENT)
+		return 1;
+	if (r < 0)
+		return r;
+	/* Somebody may have written between the look and the exchange. */
+	if (!is_entry(o->root_fd, temp, &op->before, false)) {
+		beneath_rename(o->root_fd, temp, o->root_fd, op->path,
+			RENAME_EXCHANGE);
+		return 1;
+	}
+	r = trash_old(op, o, temp);
+	if (r < 0)	/* never without the old version in the trash */
+		beneath_rename(o->root_fd, temp, o->root_fd, op->path,
+			RENAME_EXCHANGE);
+	return r;
+}
+
+static bool is_after(const struct plan_op *op, const struct apply_options *o)
+{
+	struct entry want = op->after;
+
+	want.ino = 0;	/* their identity, not ours */
+	return is_entry(o->root_fd, op->path, &want, true);
+}
+
+static int parent_missing(const struct apply_options *o, const char *path)
+{
+	g_autofree char *dir = path_parent(path);
+
+	return *dir ? beneath_mkdir_all(o->root_fd, dir, 0755) : 0;
+}
+
+static void apply_put(struct plan_op *op, size_t index,
+	const struct apply_options *o)
+{
+	g_autofree char *temp = temp_path(o, op->path, index);
+	struct stat st;
+	bool leftover = beneath_stat(o->root_fd, temp, &st) == 0;
+	int r;
+
+	if (is_after(op, o)) {
+		r = leftover && op->before.type != ENTRY_ABSENT
+			? trash_old(op, o, temp) : 0;
+		if (r < 0)
+			failed(op, r, "move the old version to the trash");
+		else
+			done(op, o);
+		return;
+	}
+	if (leftover)
+		beneath_remove_all(o->root_fd, temp);
+	if (!is_entry(o->root_fd, op->path, &op->before, false)) {
+		changed(op);
+		return;
+	}
+	r = parent_missing(o, op->path);
+	if (r == 0)
+		r = make_new(op, o, temp);
+	if (r == 0)
+		r = publish(op, o, temp);
+	if (r != 0)
+		beneath_remove_all(o->root_fd, temp);
+	if (r == 0)
+		r = sync_parent(o, op->path);
+	if (r == 1)
+		changed(op);
+	else if (r == 0)
+		done(op, o);
+	else if (op->outcome != PLAN_FAILED)
+		failed(op, r, "write");
+}
+
+static void apply_mkdir(struct plan_op *op, size_t index,
+	const struct apply_options *o)
+{
+	struct entry dir = { .type = ENTRY_DIR };
+	int r;
+
+	/* One that is there already is as good. */
+	if (is_entry(o->root_fd, op->path, &dir, false)) {
+		done(op, o);
+		return;
+	}
+	if (op->before.type != ENTRY_ABSENT) {
+		apply_put(op, index, o);
+		return;
+	}
+	r = parent_missing(o, op->path);
+	if (r == 0)
+		r = beneath_mkdir(o->root_fd, op->path, 0700);
+	if (r == 0)
+		r = beneath_chmod(
+			o->root_fd, op->path, op->after.mode & 0777);
+	if (r == 0)
+		r = sync_parent(o, op->path);
+	if (r == -EEXIST)
+		changed(op);
+	else if (r < 0)
+		failed(op, r, "create the directory");
+	else
+		done(op, o);
+}
+
+static void apply_chmod(struct plan_op *op, const struct apply_options *o)
+{
+	int r;
+
+	if (!is_entry(o->root_fd, op->path, &op->before, false)) {
+		changed(op);
+		return;
+	}
+	r = beneath_chmod(o->root_fd, op->path, op->after.mode & 0777);
+	if (r < 0)
+		failed(op, r, "set its permissions");
+	else
+		done(op, o);
+}
+
+static void delete_dir(struct plan_op *op, const struct apply_options *o)
+{
+	int r = beneath_unlink(o->root_fd, op->path, AT_REMOVEDIR);
+
+	if (r == -ENOTEMPTY || r == -EEXIST) {
+		op->list = PLAN_KEPT_LOCAL;
+		op->word = "kept";
+		g_free(op->why);
+		op->why = g_strdup("still holds files that are not part of "
+				   "the workspace");
+	} else if (r < 0 && r != -ENOENT) {
+		failed(op, r, "remove the directory");
+		return;
+	}
+	done(op, o);
+}
+
+static void apply_delete(struct plan_op *op, const struct apply_options *o)
+{
+	g_autofree char *where = NULL;
+	struct entry none = { 0 };
+	int r;
+
+	if (op->before.type == ENTRY_DIR) {
+		delete_dir(op, o);
+		return;
+	}
+	if (is_entry(o->root_fd, op->path, &none, false)) {
+		done(op, o);
+		return;
+	}
+	if (!is_entry(o->root_fd, op->path, &op->before, false)) {
+		changed(op);
+		return;
+	}
+	r = trash_move(o, op->path, op->path, &where);
+	if (r < 0) {
+		failed(op, r, "move to the trash");
+		return;
+	}
+	/* Written between the look and the move: back with it. */
+	if (!is_entry(o->trash_fd, where, &op->before, false) &&
+		trash_restore(o, where, op->path) == 0) {
+		changed(op);
+		return;
+	}
+	g_free(op->trash);
+	op->trash = g_steal_pointer(&where);
+	r = sync_parent(o, op->path);
+	if (r < 0)
+		failed(op, r, "remove");
+	else
+		done(op, o);
+}
+
+int apply_op(struct plan_op *op, size_t index, const struct apply_options *o,
+	GError **err)
+{
+	switch (op->action) {
+	case PLAN_REPORT:
+		op->outcome = PLAN_DONE;
+		break;
+	case PLAN_MKDIR:
+		apply_mkdir(op, index, o);
+		break;
+	case PLAN_PUT:
+		apply_put(op, index, o);
+		break;
+	case PLAN_CHMOD:
+		apply_chmod(op, o);
+		break;
+	case PLAN_DELETE:
+		apply_delete(op, o);
+		break;
+	case PLAN_MERGE:
+	case PLAN_GIT:
+		return fail(err, FAIL_FAILED,
+			"internal: a plan was applied unresolved");
+	}
+	return 0;
+}

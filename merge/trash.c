@@ -1,0 +1,112 @@
+#include "merge/apply_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "merge/lib/beneath.h"
+#include "merge/lib/io.h"
+#include "merge/lib/path.h"
+
+enum { TRASH_TRIES = 1000 };
+
+static int copy_file(int from_root, const char *from, int to_root,
+	const char *to, const struct stat *st)
+{
+	struct timespec times[2] = { st->st_atim, st->st_mtim };
+	autofd int in = beneath_open(from_root, from, O_RDONLY, 0);
+	autofd int out = -1;
+	int r;
+
+	if (in < 0)
+		return in;
+	out = beneath_open(to_root, to, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (out < 0)
+		return out;
+	r = io_copy_file(in, out, NULL, NULL);
+	if (r == 0 && (fchmod(out, st->st_mode & 07777) < 0 ||
+			      futimens(out, times) < 0 || fsync(out) < 0))
+		r = -errno;
+	if (r < 0)
+		beneath_unlink(to_root, to, 0);
+	return r;
+}
+
+static int copy_link(int from_root, const char *from, int to_root,
+	const char *to, const struct stat *st)
+{
+	g_autofree char *target = NULL;
+	int r = beneath_readlink(from_root, from, &target);
+
+	if (r == 0)
+		r = beneath_symlink(to_root, to, target);
+	if (r == 0)
+		r = beneath_set_mtime(to_root, to,
+			(int64_t)st->st_mtim.tv_sec * 1000000000 +
+				st->st_mtim.tv_nsec);
+	return r;
+}
+
+/* Across file systems: a durable copy, then the original goes. */
+static int move_by_copy(int from_root, const char *from, int to_root,
+	const char *to)
+{
+	struct stat st;
+	int r = beneath_stat(from_root, from, &st);
+
+	if (r < 0)
+		return r;
+	if (S_ISREG(st.st_mode))
+		r = copy_file(from_root, from, to_root, to, &st);
+	else if (S_ISLNK(st.st_mode))
+		r = copy_link(from_root, from, to_root, to, &st);
+	else
+		return -EXDEV;
+	return r < 0 ? r : beneath_unlink(from_root, from, 0);
+}
+
+static int move_new(int from_root, const char *from, int to_root,
+	const char *to)
+{
+	int r = beneath_rename(from_root, from, to_root, to, RENAME_NOREPLACE);
+	struct stat st;
+
+	if (r == -EINVAL) {	/* no such flag on this file system */
+		r = beneath_stat(to_root, to, &st);
+		if (r == 0)
+			return -EEXIST;
+		r = beneath_rename(from_root, from, to_root, to, 0);
+	}
+	return r == -EXDEV ? move_by_copy(from_root, from, to_root, to) : r;
+}
+
+int trash_move(const struct apply_options *o, const char *name,
+	const char *path, char **where)
+{
+	g_autofree char *dir = path_parent(path);
+	int r = *dir ? beneath_mkdir_all(o->trash_fd, dir, 0700) : 0;
+
+	for (int i = 1; r == 0 && i < TRASH_TRIES; i++) {
+		g_autofree char *to = i == 1 ? g_strdup(path)
+			: g_strdup_printf("%s.%d", path, i);
+
+		r = move_new(o->root_fd, name, o->trash_fd, to);
+		if (r == 0) {
+			*where = g_steal_pointer(&to);
+			return 0;
+		}
+		if (r != -EEXIST && r != -ENOTEMPTY)
+			return r;
+		r = 0;
+	}
+	return r < 0 ? r : -EEXIST;
+}
+
+int trash_restore(const struct apply_options *o, const char *where,
+	const char *to)
+{
+	return move_new(o->trash_fd, where, o->root_fd, to);
+}

@@ -1,0 +1,51 @@
+# Applies one batch. ROOT RUNTIME ID NUMBER; the batch is a tar on standard
+# input: t/PATH are contents, c/do the commands, c/files and c/dirs the paths to
+# be checked, c/want-files and c/want-dirs what they must look like, c/touched
+# the paths to read back. Prints a word and then records:
+#   gone | failed WHY | other RECORDS (nothing was done) | done RECORDS
+root=$1 rt=$2 id=$3 n=$4
+TZ=UTC
+export TZ
+cd "$root" 2>/dev/null || { cat >/dev/null; echo gone; exit 0; }
+s=$rt/.session-$id
+[ "$(cat "$s/mark" 2>/dev/null)" = "$id" ] ||
+	{ cat >/dev/null; echo gone; exit 0; }
+if [ "$(cat "$s/done" 2>/dev/null)" = "$n" ]; then
+	cat >/dev/null
+	cat "$s/result"
+	exit 0
+fi
+rm -rf "$s/stage"
+mkdir -p "$s/stage" || { cat >/dev/null; echo "failed no staging"; exit 0; }
+why=$(tar -C "$s/stage" -xpof - 2>&1) ||
+	{ cat >/dev/null; rm -rf "$s/stage"; echo "failed $why"; exit 0; }
+c=$s/stage/c
+[ -f "$c/do" ] || { echo "failed the batch arrived cut off"; exit 0; }
+if [ "$(cat "$s/checked" 2>/dev/null)" != "$n" ]; then
+	xargs -0 -r stat -c 'E %f %s %y %z %i %n' -- <"$c/files" \
+		>"$c/now-files" 2>/dev/null
+	xargs -0 -r stat -c 'D %f %n' -- <"$c/dirs" >"$c/now-dirs" 2>/dev/null
+	if ! cmp -s "$c/now-files" "$c/want-files" ||
+		! cmp -s "$c/now-dirs" "$c/want-dirs"; then
+		echo other
+		cat "$c/now-files" "$c/now-dirs"
+		rm -rf "$s/stage"
+		exit 0
+	fi
+	rm -rf "$s/old"
+	echo "$n" >"$s/checked" ||
+		{ rm -rf "$s/stage"; echo "failed no space"; exit 0; }
+fi
+sh "$c/do" "$s" >"$s/errors" 2>&1
+{
+	echo done
+	xargs -0 -r stat -c 'E %f %s %y %z %i %n' -- <"$c/touched" 2>/dev/null
+	if [ -d "$s/old" ]; then
+		(cd "$s/old" && find . -type f -print0 |
+			xargs -0 -r stat -c 'O %f %s %y %z %i %n' --)
+	fi
+	sed -n '1,20s/^/X /p' "$s/errors"
+	echo Z
+} >"$s/result" && echo "$n" >"$s/done"
+cat "$s/result"
+rm -rf "$s/stage"

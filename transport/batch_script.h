@@ -1,0 +1,19 @@
+#ifndef TRANSPORT_BATCH_SCRIPT_H
+#define TRANSPORT_BATCH_SCRIPT_H
+/*
+ * The control files of a batch (transport/apply.sh says what each is), made
+ * from those of its operations that are BATCH_TODO.
+ */
+#include "transport/tree.h"
+
+struct batch_script {
+	GString *commands;	/* c/do */
+	GString *files, *want_files;
+	GString *dirs, *want_dirs;
+	GString *touched;
+};
+
+void batch_script_init(struct batch_script *s, const struct batch *b);
+void batch_script_release(struct batch_script *s);
+
+#endif

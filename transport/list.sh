@@ -1,0 +1,59 @@
+# Lists the workspace. ROOT RUNTIME ID SINCE NEW PRINTF [NAME...]: NAMEs are
+# find patterns to leave out. Prints "gone", or "full" and all records, or
+# "delta" and records that begin with + or -. Keeps the listings SINCE and NEW.
+root=$1 rt=$2 id=$3 since=$4 new=$5 printf=$6
+shift 6
+TZ=UTC
+export TZ
+cd "$root" 2>/dev/null || { echo gone; exit 0; }
+s=$rt/.session-$id
+[ "$(cat "$s/mark" 2>/dev/null)" = "$id" ] || { echo gone; exit 0; }
+n=$#
+while [ "$n" -gt 0 ]; do
+	set -- "$@" -o -name "$1"
+	shift
+	n=$((n - 1))
+done
+out=$s/list.tmp
+{
+	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o -print0 |
+		xargs -0 -r stat -c 'E %f %s %y %z %i %n' --
+	if [ "$printf" = yes ]; then
+		find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o \
+			-type l -printf 'L %p//%l\n'
+	else
+		find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o \
+			-type l -exec sh -c 'for p; do
+			printf "L %s//" "$p"; readlink "$p"; done' sh {} +
+	fi
+	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o -type d \
+		-exec sh -c 'for p; do
+		[ -r "$p" ] && [ -x "$p" ] || printf "U %s\n" "$p"; done' \
+		sh {} +
+} >"$out" 2>"$s/list.err"
+bad=$(grep -v -e 'Permission denied' -e 'No such file' "$s/list.err" |
+	sed -n 1p)
+[ -z "$bad" ] || { echo "failed $bad"; exit 0; }
+echo "Z" >>"$out" || { echo "failed no space for the listing"; exit 0; }
+odd=$(find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o -name '*
+*' -print | sed -n 1p)
+if [ -z "$odd" ]; then
+	sort "$out" >"$s/list.$new" && rm -f "$out" ||
+		{ echo "failed to sort the listing"; exit 0; }
+else
+	mv "$out" "$s/list.$new"
+fi
+for f in "$s"/list.*; do
+	[ "$f" = "$s/list.$new" ] || [ "$f" = "$s/list.$since" ] || rm -f "$f"
+done
+if [ -n "$since" ] && [ -z "$odd" ] && [ -f "$s/list.$since" ] &&
+	[ ! -f "$s/odd.$since" ] && command -v comm >/dev/null 2>&1; then
+	echo delta
+	comm -23 "$s/list.$since" "$s/list.$new" | sed 's/^/-/'
+	comm -13 "$s/list.$since" "$s/list.$new" | sed 's/^/+/'
+	echo Z
+else
+	[ -z "$odd" ] || : >"$s/odd.$new"
+	echo full
+	cat "$s/list.$new"
+fi

@@ -1,0 +1,226 @@
+#include "transport/remote.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "merge/lib/fail.h"
+#include "merge/lib/mutex.h"
+#include "merge/lib/path.h"
+#include "transport/frame.h"
+#include "transport/provider.h"
+
+enum { STDERR_KEPT = 4096 };
+
+static const struct remote_ops *const providers[] = {
+	&provider_local,
+	&provider_command,
+};
+
+struct remote {
+	const struct remote_ops *ops;
+	struct spec *spec;
+	void *state;		/* the provider's */
+	struct mutex lock;	/* guards stats; a leaf */
+	struct remote_stats stats;
+};
+
+const char *const *remote_providers(void)
+{
+	static const char *names[G_N_ELEMENTS(providers) + 1];
+
+	for (size_t i = 0; i < G_N_ELEMENTS(providers); i++)
+		names[i] = providers[i]->name;
+	return names;
+}
+
+static const struct remote_ops *find_provider(const char *name, GError **err)
+{
+	g_autofree char *known = NULL;
+	g_autofree char *shown = NULL;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(providers); i++)
+		if (!strcmp(providers[i]->name, name))
+			return providers[i];
+	known = g_strjoinv(", ", (char **)remote_providers());
+	shown = path_display(name);
+	fail(err, FAIL_USAGE,
+		"provider %s: is not known; this version has %s", shown,
+		known);
+	return NULL;
+}
+
+struct remote *remote_open(const struct spec *spec, const struct call *call,
+	GError **err)
+{
+	const struct remote_ops *ops = find_provider(spec->provider, err);
+	struct remote *r;
+	int code;
+
+	if (!ops)
+		return NULL;
+	/* A child that stops reading must not end us. */
+	signal(SIGPIPE, SIG_IGN);
+	r = g_new0(struct remote, 1);
+	mutex_init(&r->lock, RANK_LOG);
+	r->ops = ops;
+	r->spec = spec_copy(spec);
+	r->spec->api_key = g_strdup(spec->api_key);
+	if (ops->open(r->spec, call, &r->state, err) == 0 &&
+		remote_run(r, ":", NULL, call, NULL, NULL, &code, NULL, err) ==
+			0)
+		return r;
+	remote_close(r);
+	return NULL;
+}
+
+void remote_close(struct remote *r)
+{
+	if (!r)
+		return;
+	if (r->state)
+		r->ops->close(r->state);
+	spec_free(r->spec);
+	mutex_destroy(&r->lock);
+	g_free(r);
+}
+
+const struct spec *remote_spec(const struct remote *r)
+{
+	return r->spec;
+}
+
+void remote_get_caps(const struct remote *r, struct remote_caps *caps)
+{
+	r->ops->caps(r->state, caps);
+}
+
+char *remote_identity(struct remote *r, const struct call *call, GError **err)
+{
+	return r->ops->identity ? r->ops->identity(r->state, call, err) : NULL;
+}
+
+int remote_renew(struct remote *r, const struct call *call,
+	int64_t *expires_ms, GError **err)
+{
+	*expires_ms = 0;
+	return r->ops->renew ? r->ops->renew(r->state, call, expires_ms, err)
+			     : 0;
+}
+
+void remote_get_stats(const struct remote *r, struct remote_stats *s)
+{
+	struct mutex *lock = (struct mutex *)(uintptr_t)&r->lock;
+
+	mutex_lock(lock);
+	*s = r->stats;
+	mutex_unlock(lock);
+}
+
+/* --- running ---------------------------------------------------------- */
+
+static int feed_frame(void *ctx, const void *buf, size_t len)
+{
+	return frame_feed(ctx, buf, len);
+}
+
+/* Keeps the last STDERR_KEPT bytes. */
+static int keep_tail(void *ctx, const void *buf, size_t len)
+{
+	GString *tail = ctx;
+
+	g_string_append_len(tail, buf, (gssize)len);
+	if (tail->len > STDERR_KEPT)
+		g_string_erase(tail, 0, (gssize)(tail->len - STDERR_KEPT));
+	return 0;
+}
+
+static char *make_nonce(void)
+{
+	uint8_t raw[12];
+	GString *s = g_string_new(NULL);
+
+	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
+		g_error("getrandom failed");
+	for (size_t i = 0; i < sizeof(raw); i++)
+		g_string_append_printf(s, "%02x", raw[i]);
+	return g_string_free(s, FALSE);
+}
+
+/* The last line of standard error, for a message. */
+static char *last_line(const GString *tail)
+{
+	g_autofree char *copy = g_strdup(tail->str);
+	const char *line = strrchr(g_strchomp(copy), '\n');
+
+	return path_display(line ? line + 1 : copy);
+}
+
+static char *where(const struct remote *r)
+{
+	return g_strdup_printf(
+		"sandbox %s:%s", r->spec->provider, r->spec->sandbox_id);
+}
+
+/* What a call that did not end well means. */
+static int explain(const struct remote *r, const struct frame *f, int ran,
+	int status, const GString *tail, GError *why, GError **err)
+{
+	g_autofree char *host = where(r);
+	g_autofree char *line = last_line(tail);
+
+	if (ran < 0)
+		return fail(err, (enum fail_code)why->code, "%s: %s", host,
+			why->message);
+	if (!f->started)
+		return fail(err, FAIL_UNAVAILABLE,
+			"%s: cannot be reached (exit %d)%s%s; see that it runs "
+			"and has a shell", host, status, *line ? ": " : "",
+			line);
+	return fail(err, FAIL_UNKNOWN,
+		"%s: the connection ended before the answer did (exit %d)%s%s",
+		host, status, *line ? ": " : "", line);
+}
+
+int remote_run(struct remote *r, const char *script, const char *const *args,
+	const struct call *call, struct source *in, struct sink *out,
+	int *code, char **stderr_text, GError **err)
+{
+	g_autofree char *nonce = make_nonce();
+	g_autoptr(GPtrArray) words = g_ptr_array_new();
+	g_autoptr(GError) why = NULL;
+	GString *tail = g_string_new(NULL);
+	struct call c = *call;
+	struct remote_stats stats = { .calls = 1 };
+	struct frame f;
+	struct sink framed = { .write = feed_frame, .ctx = &f };
+	struct sink errors = { .write = keep_tail, .ctx = tail };
+	int status = 0, ran;
+
+	if (!c.deadline_ms)
+		c.deadline_ms = r->spec->timeout_ms;
+	frame_init(&f, nonce, out);
+	g_ptr_array_add(words, nonce);
+	g_ptr_array_add(words, (gpointer)script);
+	for (; args && *args; args++)
+		g_ptr_array_add(words, (gpointer)*args);
+	g_ptr_array_add(words, NULL);
+	ran = r->ops->run(r->state, frame_script,
+		(const char *const *)words->pdata, &c, in, &framed, &errors,
+		&stats, &status, &why);
+	mutex_lock(&r->lock);
+	r->stats.calls += stats.calls;
+	r->stats.bytes_sent += stats.bytes_sent;
+	r->stats.bytes_received += stats.bytes_received;
+	mutex_unlock(&r->lock);
+	if (f.ended && ran == 0)
+		*code = f.code;
+	else
+		ran = explain(r, &f, ran, status, tail, why, err);
+	if (stderr_text)
+		*stderr_text = g_string_free(tail, FALSE);
+	else
+		g_string_free(tail, TRUE);
+	frame_release(&f);
+	return ran < 0 ? -1 : 0;
+}

@@ -1,0 +1,14 @@
+#ifndef TRANSPORT_SH_QUOTE_H
+#define TRANSPORT_SH_QUOTE_H
+/* Words for a POSIX shell. */
+#include <glib.h>
+
+/* Appends a blank and WORD in single quotes: any bytes but NUL. */
+void sh_append_word(GString *script, const char *word);
+/* The same for a workspace path, with "./" before it, so that no name looks
+ * like an option. */
+void sh_append_path(GString *script, const char *path);
+/* The same without the blank: the rest of a word already begun. */
+void sh_join_path(GString *script, const char *path);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * Fetching: the sandbox's tar streams into a pipe, from whose other end a
+ * thread of ours unpacks.
+ */
+#include "transport/tree_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "transport/fetch.sh.h"
+#include "transport/tar.h"
+
+struct unpacking {
+	int pipe[2];
+	int staging_fd;
+	struct manifest *got;
+	GError *why;
+	int result;
+};
+
+static int to_pipe(void *ctx, const void *buf, size_t len)
+{
+	struct unpacking *u = ctx;
+
+	return io_write_full(u->pipe[1], buf, len);
+}
+
+static ssize_t from_pipe(void *ctx, void *buf, size_t len)
+{
+	struct unpacking *u = ctx;
+	ssize_t n = read(u->pipe[0], buf, len);
+
+	return n < 0 ? -errno : n;
+}
+
+static void *unpack(void *arg)
+{
+	struct unpacking *u = arg;
+	struct source in = { .read = from_pipe, .ctx = u };
+
+	pthread_setname_np(pthread_self(), "unpack");
+	u->result = tar_extract(&in, NULL, u->staging_fd, &u->got, &u->why);
+	/* A sender that has more to say must not wait for us. */
+	close(u->pipe[0]);
+	return NULL;
+}
+
+static int run(struct tree *t, const GPtrArray *paths, struct unpacking *u,
+	const struct call *call, GError **err)
+{
+	GString *list = tree_path_list(paths);
+	struct text_source text = { .text = list->str, .len = list->len };
+	struct source in = text_source(&text);
+	struct sink out = { .write = to_pipe, .ctx = u };
+	int r = tree_run(
+		t, "fetching", script_fetch, NULL, call, &in, &out, err);
+
+	g_string_free(list, TRUE);
+	return r;
+}
+
+int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
+	const struct call *call, struct manifest **got, GError **err)
+{
+	struct unpacking u = { .staging_fd = staging_fd };
+	g_autoptr(GError) why = NULL;
+	pthread_t thread;
+	int r;
+
+	if (pipe2(u.pipe, O_CLOEXEC) < 0)
+		return fail_errno(err, -errno, "fetch: make a pipe");
+	r = pthread_create(&thread, NULL, unpack, &u);
+	if (r != 0) {
+		close(u.pipe[0]);
+		close(u.pipe[1]);
+		return fail_errno(err, -r, "fetch: start a thread");
+	}
+	r = run(t, paths, &u, call, &why);
+	close(u.pipe[1]);
+	pthread_join(thread, NULL);
+	/* The reason of the side that failed first: a broken pipe is only what
+	 * follows from a refused archive. */
+	if (u.result < 0 && (r == 0 || why->code == FAIL_UNKNOWN)) {
+		g_propagate_error(err, g_steal_pointer(&u.why));
+		r = -EIO;
+	} else if (r < 0) {
+		g_propagate_error(err, g_steal_pointer(&why));
+	}
+	g_clear_error(&u.why);
+	if (r == 0)
+		*got = u.got;
+	else
+		manifest_free(u.got);
+	return r < 0 ? -EIO : 0;
+}

@@ -1,0 +1,39 @@
+#ifndef TRANSPORT_TREE_INTERNAL_H
+#define TRANSPORT_TREE_INTERNAL_H
+/* What the files of the remote tree share. Not for others. */
+#include "transport/tree.h"
+
+struct tree {
+	struct remote *remote;	/* borrowed */
+	char *root, *runtime, *id, *userland;
+	bool fresh, subsecond, has_printf, has_sha256;
+};
+
+/* Runs SCRIPT with ROOT RUNTIME ID and MORE (NULL-terminated, may be NULL) as
+ * arguments. A non-zero exit is an error, but for CODE_OK (then it is that). */
+int tree_run(struct tree *t, const char *what, const char *script,
+	const char *const *more, const struct call *call, struct source *in,
+	struct sink *out, GError **err);
+
+/* Collects a script's whole answer, at most LIMIT bytes, in a GString. */
+struct answer {
+	GString *text;
+	size_t limit;
+};
+struct sink answer_sink(struct answer *a);
+
+/* FAIL_GONE with what to do. */
+int tree_gone(const struct tree *t, GError **err);
+/* FAIL_PROTOCOL: an answer of WHAT that makes no sense. */
+int tree_garbled(const struct tree *t, const char *what, GError **err);
+
+/* PATHS of char * as "./PATH" words, each ending in NUL. */
+GString *tree_path_list(const GPtrArray *paths);
+/* A source that reads from TEXT (borrowed); *AT is its position. */
+struct text_source {
+	const char *text;
+	size_t len, at;
+};
+struct source text_source(struct text_source *t);
+
+#endif
