@@ -2,9 +2,8 @@
 #define TRANSPORT_TAR_H
 /*
  * Tar streams, both ways, by libarchive; the rest of the program never sees
- * it. Written: pax restricted (pax headers only where ustar cannot say it:
- * long names and targets, sizes over 8 GiB, sub-second times when asked);
- * paths as raw bytes, no xattrs, ACLs, flags, owner names; uid and gid 0.
+ * it. Written: pax where sub-second times are asked for, else GNU format, both
+ * with long names and targets and sizes over 8 GiB; paths as raw bytes, no xattrs, ACLs, flags, owner names; uid and gid 0.
  * Read: any tar that libarchive knows, gzip, xz, bzip2 and zstd as well.
  */
 #include <stdbool.h>

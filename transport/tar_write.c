@@ -1,5 +1,5 @@
 /*
- * Writing: pax restricted where the other side reads sub-second times from pax
+ * Writing: pax where the other side reads sub-second times from pax
  * headers (GNU tar, bsdtar), GNU format else, whose long names and large sizes
  * busybox and toybox read as well. Names go as they are, whatever the locale.
  */
@@ -50,7 +50,7 @@ struct tar_writer *tar_writer_new(struct sink *out, bool subsecond_times)
 	if (!w->archive || !w->entry)
 		g_error("out of memory");
 	if (subsecond_times) {
-		archive_write_set_format_pax_restricted(w->archive);
+		archive_write_set_format_pax(w->archive);
 		archive_write_set_options(w->archive, "hdrcharset=BINARY");
 	} else {
 		archive_write_set_format_gnutar(w->archive);

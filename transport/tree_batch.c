@@ -145,8 +145,12 @@ static int produce(struct sending *s)
 
 		if (op->kind != BATCH_PUT || op->result != BATCH_TODO)
 			continue;
-		r = op->entry.type == ENTRY_FILE ? send_file(s, op)
-						 : write_member(s, op);
+		if (op->entry.type == ENTRY_FILE) {
+			r = send_file(s, op);
+		} else {
+			r = write_member(s, op);
+			s->files++;
+		}
 	}
 	if (r == 0)
 		r = send_controls(s);

@@ -24,6 +24,8 @@ enum exit_code {
 int cli_fail(const GError *error);
 /* The same for a message made here. */
 int cli_usage(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+/* From here on log lines go to session NAME's log. */
+void cli_open_log(const char *name);
 void cli_print_json(const struct json *j);	/* one line and a newline */
 /* Progress on standard error, on a terminal or when ALWAYS. */
 struct session_progress cli_progress(const char *mode);

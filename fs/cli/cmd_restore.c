@@ -51,6 +51,7 @@ static int restore_here(const char *name, const struct restore_options *o,
 
 	if (!s)
 		return cli_fail(why);
+	cli_open_log(name);
 	session_set_progress(s, &p);
 	if (session_restore(s, o, &r, &why) < 0) {
 		code = cli_fail(why);
@@ -153,6 +154,7 @@ static int finish_here(const char *name, bool json)
 
 	if (!s)
 		return cli_fail(why);
+	cli_open_log(name);
 	if (session_finish(s, &r, &why) < 0) {
 		cli_fail(why);
 		code = EXIT_PENDING;

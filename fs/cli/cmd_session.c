@@ -21,6 +21,7 @@ static int prepare(struct start *s, const struct mount_options *m)
 	session = session_start(s->name, s->spec, s->options, &why);
 	if (!session)
 		return cli_fail(why);
+	cli_open_log(s->name);
 	if (m->json)
 		p.step = NULL;
 	session_set_progress(session, &p);
@@ -100,6 +101,7 @@ static int sync_command(int argc, char **argv, const char *command,
 		return code;
 	}
 	s = session_open(name, &why);
+	cli_open_log(name);
 	if (!s || run(s, &why) < 0)
 		code = cli_fail(why);
 	session_close(s);

@@ -130,16 +130,6 @@ static void redirect_streams(struct life *l)
 		close(log);
 }
 
-static void open_log(struct life *l)
-{
-	g_autofree char *dir = session_dir(l->start->name);
-	g_autofree char *file = g_build_filename(dir, "log", NULL);
-	int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-
-	if (fd >= 0)
-		log_set_fd(fd);	/* kept for the life of the process */
-}
-
 /* --- the life ----------------------------------------------------------------- */
 
 static int flush_for_fsync(void *ctx)
@@ -187,7 +177,7 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 		l->start->options, err);
 	if (!l->session)
 		return -EIO;
-	open_log(l);
+	cli_open_log(l->start->name);
 	start_signals(l);
 	session_set_progress(l->session, &p);
 	l->service = service_start(l->session, err);

@@ -1,5 +1,6 @@
 #include "fs/cli/cli.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
+#include "merge/lib/log.h"
 #include "transport/json.h"
 
 static enum exit_code code_of(const GError *error)
@@ -57,6 +59,18 @@ void cli_print_json(const struct json *j)
 
 	printf("%s\n", text);
 	fflush(stdout);
+}
+
+void cli_open_log(const char *name)
+{
+	g_autofree char *dir = session_dir(name);
+	g_autofree char *file = g_build_filename(dir, "log", NULL);
+	int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return;
+	log_set_fd(fd);	/* kept for the life of the process */
+	log_set_level(g_getenv("SANDMOUNT_DEBUG") ? LOG_DEBUG : LOG_INFO);
 }
 
 /* --- progress ------------------------------------------------------------- */
