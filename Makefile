@@ -111,6 +111,9 @@ $(PROG): $(BUILD)/fs/cli/main.o $(foreach l,$(below_fs_cli),$(call archive,$(l))
 	@echo "  LD    $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
+# Tables of tests override defaults on purpose.
+$(BUILD)/tests/%.o: WARN += -Wno-override-init
+
 define archive_rule
 $(call archive,$(1)): $(call objects,$(1))
 	@echo "  AR    $$@"

@@ -226,7 +226,7 @@ static void theirs_deleted(struct rec *r, const struct row *w, enum change ours)
 		return;
 	if (ours == SAME)
 		delete_ours(r, w, r->late);
-	else
+	else if (!w->bo || w->bo->type != ENTRY_DIR)
 		report(r, w->path, w->o, PLAN_KEPT_LOCAL, "kept",
 			"you changed it, the sandbox deleted it");
 }

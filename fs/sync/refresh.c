@@ -254,6 +254,29 @@ static void keep_bases(struct refresh *r)
 	}
 }
 
+/* The bytes that are about to be replaced in the mirror: what the baseline, or
+ * the acknowledged state, may need to merge text against. */
+static void keep_replaced(struct refresh *r)
+{
+	GHashTableIter it;
+	gpointer path;
+
+	g_hash_table_iter_init(&it, r->changed);
+	while (g_hash_table_iter_next(&it, &path, NULL)) {
+		const struct entry *ack = manifest_find(r->ack_mirror, path);
+		struct digest d;
+		autofd int fd = -1;
+
+		if (!ack || ack->type != ENTRY_FILE ||
+			ack->size > TEXT_MERGE_LIMIT)
+			continue;
+		fd = beneath_open(r->s->mirror_fd, path,
+			O_RDONLY | O_NONBLOCK, 0);
+		if (fd >= 0)
+			base_store_keep(r->s->base, fd, &d);
+	}
+}
+
 static int open_dirs(struct refresh *r, GError **err)
 {
 	g_autofree char *made = NULL;
@@ -493,6 +516,7 @@ static int take_changes(struct refresh *r, GError **err)
 		return -EIO;
 	make_plan(r);
 	keep_bases(r);
+	keep_replaced(r);
 	/* Below the node table's back only when nobody looks at it. */
 	if (reload)
 		session_unload_mirror(r->s);
