@@ -21,7 +21,7 @@ static void add(struct manifest *m, const char *path, int64_t size)
 /* In the order of a manifest: '/' before all other bytes. */
 static const char *const sorted[] = {
 	"\x01", " ", "a", "a/\x01", "a/b", "a/b/c", "a/b-c", "a/z", "a\x01",
-	"a b", "a!", "a-b", "a-b/c", "a.c", "a0", "aa", "b", "b\xff", "ba/c",
+	"a b", "a!", "a-b", "a-b/c", "a.c", "a0", "aa", "b", "ba/c", "b\xff",
 	"\x80", "\xff/\xff",
 };
 
@@ -253,7 +253,7 @@ static void memory_of_a_million(void **state)
 	(void)state;
 	for (unsigned i = 0; i < PATHS; i++) {
 		/* An odd factor scatters the numbers over the range. */
-		unsigned n = i * 7919u % PATHS;
+		unsigned n = (unsigned)(i * UINT64_C(7919) % PATHS);
 		char path[64];
 		int len = snprintf(path, sizeof(path),
 			"src/module%03u/part%02u/file-%06u.c", n % 500,
