@@ -120,10 +120,39 @@ static void append_line(GString *out, const struct plan_op *op)
 	g_string_append_c(out, '\n');
 }
 
+/* The ".git" that PATH lies in (g_free), or NULL: a repository's own files say
+ * little one by one. */
+static char *git_dir_of(const char *path)
+{
+	const char *at = strstr(path, ".git/");
+
+	if (!at || (at != path && at[-1] != '/'))
+		return NULL;
+	return g_strndup(path, (gsize)(at - path) + strlen(".git"));
+}
+
+static bool append_git_line(GString *out, const struct plan_op *op,
+	GHashTable *seen)
+{
+	g_autofree char *dir = git_dir_of(subject(op));
+
+	if (!dir || list_of(op) == PLAN_HELD)
+		return false;
+	if (g_hash_table_add(seen, g_strdup(dir))) {
+		g_autofree char *shown = path_display(dir);
+
+		g_string_append_printf(out,
+			"  %s  (its files; --json lists them)\n", shown);
+	}
+	return true;
+}
+
 static void append_list(GString *out, const struct report *r,
 	const struct list_name *l)
 {
-	enum { SHOWN = 50 };
+	enum { SHOWN = 30 };
+	g_autoptr(GHashTable) seen = g_hash_table_new_full(
+		g_str_hash, g_str_equal, g_free, NULL);
 	size_t n = 0;
 
 	for (size_t i = 0; i < plan_count(r->plan); i++) {
@@ -131,8 +160,10 @@ static void append_list(GString *out, const struct report *r,
 
 		if (list_of(op) != l->list)
 			continue;
-		if (n == 0)
+		if (n == 0 && g_hash_table_size(seen) == 0)
 			g_string_append_printf(out, "%s:\n", l->title);
+		if (append_git_line(out, op, seen))
+			continue;
 		if (n++ < SHOWN)
 			append_line(out, op);
 	}
