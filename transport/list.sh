@@ -16,7 +16,7 @@ while [ "$n" -gt 0 ]; do
 done
 out=$s/list.tmp
 {
-	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o -print0 |
+	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o ! -path . -print0 |
 		xargs -0 -r stat -c 'E %f %s %y %z %i %n' --
 	if [ "$printf" = yes ]; then
 		find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o \
@@ -26,7 +26,7 @@ out=$s/list.tmp
 			-type l -exec sh -c 'for p; do
 			printf "L %s//" "$p"; readlink "$p"; done' sh {} +
 	fi
-	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o -type d \
+	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o ! -path . -type d \
 		-exec sh -c 'for p; do
 		[ -r "$p" ] && [ -x "$p" ] || printf "U %s\n" "$p"; done' \
 		sh {} +

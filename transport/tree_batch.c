@@ -275,8 +275,22 @@ static void set_remote(struct batch_op *op, const struct record *r)
 		: NULL;
 }
 
+/* Paths at which the batch itself puts something after its deletes. */
+static GHashTable *find_refilled(const struct batch *b)
+{
+	GHashTable *paths = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = g_ptr_array_index(b->ops, i);
+
+		if (op->kind == BATCH_PUT)
+			g_hash_table_add(paths, op->path);
+	}
+	return paths;
+}
+
 static void settle_op(const struct tree *t, struct batch_op *op,
-	const struct answer_records *a)
+	const struct answer_records *a, GHashTable *refilled)
 {
 	const char *at = op->kind == BATCH_MOVE ? op->to : op->path;
 	const struct record *now = g_hash_table_lookup(a->now, at);
@@ -288,7 +302,7 @@ static void settle_op(const struct tree *t, struct batch_op *op,
 		done = now && now->e.type == op->expect.type;
 		break;
 	case BATCH_DELETE:
-		done = !now;
+		done = !now || g_hash_table_contains(refilled, op->path);
 		break;
 	case BATCH_PUT:
 		done = now && is_as_sent(t, op, &now->e);
@@ -323,6 +337,7 @@ static int take_done(struct tree *t, struct batch *b,
 	const struct answer_records *a, const struct call *call, GError **err)
 {
 	g_autoptr(GPtrArray) raced = g_ptr_array_new();
+	g_autoptr(GHashTable) refilled = find_refilled(b);
 	bool undone = false;
 
 	for (guint i = 0; i < b->ops->len; i++) {
@@ -330,7 +345,7 @@ static int take_done(struct tree *t, struct batch *b,
 
 		if (op->result != BATCH_TODO)
 			continue;
-		settle_op(t, op, a);
+		settle_op(t, op, a, refilled);
 		undone |= op->result == BATCH_SKIPPED;
 		if ((op->kind == BATCH_PUT || op->kind == BATCH_DELETE) &&
 			!is_old_as_expected(op,

@@ -160,8 +160,9 @@ static void long_strings(void **state)
 		struct entry e = { .path = path, .type = ENTRY_LINK,
 			.target = i == 150 ? target : NULL };
 
-		snprintf(path + 1, 8, "%05d", i);
-		path[6] = 'x';
+		g_autofree char *number = g_strdup_printf("%05dx", i);
+
+		memcpy(path + 1, number, strlen(number));
 		manifest_add(m, &e);
 	}
 	manifest_sort(m);
