@@ -80,12 +80,11 @@ static void list_path(GString *list, const char *path)
 	g_string_append_c(list, '\0');
 }
 
-/* Where PATH is before the batch's moves; g_free it. */
-static char *before_moves(const struct batch *b, const char *path)
+char *batch_before_moves(const struct batch *b, const char *path, guint limit)
 {
 	char *now = g_strdup(path);
 
-	for (guint i = b->ops->len; i-- > 0;) {
+	for (guint i = limit; i-- > 0;) {
 		const struct batch_op *op = op_at(b, i);
 
 		if (op && op->kind == BATCH_MOVE &&
@@ -134,9 +133,10 @@ static void add_checks(struct batch_script *s, const struct batch *b)
 
 		if (!op || op->expect_any)
 			continue;
-		path = before_moves(b, op->path);
+		path = batch_before_moves(b, op->path,
+			op->kind == BATCH_MOVE ? i : b->ops->len);
 		if (op->kind == BATCH_MOVE) {
-			want(s, op->path, &op->expect);
+			want(s, path, &op->expect);
 			if (!g_hash_table_contains(emptied, op->to))
 				want(s, op->to, &absent);
 		} else if (op->expect.type != ENTRY_ABSENT) {

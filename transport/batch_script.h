@@ -16,4 +16,8 @@ struct batch_script {
 void batch_script_init(struct batch_script *s, const struct batch *b);
 void batch_script_release(struct batch_script *s);
 
+/* Where PATH, as operations after the first LIMIT ones name it, is before the
+ * batch's moves are made; g_free it. */
+char *batch_before_moves(const struct batch *b, const char *path, guint limit);
+
 #endif

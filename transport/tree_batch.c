@@ -377,12 +377,20 @@ static bool same_identity(const struct entry *a, const struct entry *b)
 static int take_other(struct tree *t, struct batch *b,
 	const struct answer_records *a, GError **err)
 {
+	g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
 	guint found = 0;
 
+	/* As they were named in the check, before any is struck out. */
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = g_ptr_array_index(b->ops, i);
+
+		g_ptr_array_add(paths, batch_before_moves(b, op->path,
+			op->kind == BATCH_MOVE ? i : b->ops->len));
+	}
 	for (guint i = 0; i < b->ops->len; i++) {
 		struct batch_op *op = g_ptr_array_index(b->ops, i);
-		const struct record *now =
-			g_hash_table_lookup(a->now, op->path);
+		const struct record *now = g_hash_table_lookup(
+			a->now, g_ptr_array_index(paths, i));
 		const struct record *to = op->to
 			? g_hash_table_lookup(a->now, op->to) : NULL;
 		struct entry absent = { 0 };

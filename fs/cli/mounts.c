@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "merge/lib/fail.h"
@@ -58,14 +58,15 @@ static char *type_at(const char *path)
 enum mount_kind mount_kind(const char *path)
 {
 	g_autofree char *type = type_at(path);
-	struct stat st;
+	struct statvfs st;
 
 	if (!type)
 		return MOUNT_NONE;
 	if (strcmp(type, "fuse.sandmount"))
 		return MOUNT_OTHER;
-	return stat(path, &st) < 0 && errno == ENOTCONN ? MOUNT_DEAD
-							: MOUNT_OURS;
+	/* Not stat: the kernel may know the root's attributes by heart. */
+	return statvfs(path, &st) < 0 && errno == ENOTCONN ? MOUNT_DEAD
+							   : MOUNT_OURS;
 }
 
 static int by_helper(const char *mountpoint, bool lazy, GError **err)

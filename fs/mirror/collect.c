@@ -187,36 +187,13 @@ bool mirror_change_is_current(struct mirror *m, const struct mirror_change *c)
 	return current;
 }
 
-/* Where an acknowledged path is now that the moves that were OK are done. */
-static char *after_moves(const struct mirror_changes *changes, const bool *ok,
-	const char *path)
-{
-	char *now = g_strdup(path);
-
-	for (guint i = 0; ok && i < changes->list->len; i++) {
-		const struct mirror_change *c =
-			g_ptr_array_index(changes->list, i);
-
-		if (!ok[i] || !c->path || !c->acked_path ||
-			!strcmp(c->path, c->acked_path) ||
-			!path_is_within(now, c->acked_path))
-			continue;
-		char *next = path_rebase(now, c->acked_path, c->path);
-
-		g_free(now);
-		now = next;
-	}
-	return now;
-}
-
 /* Takes back what collecting assumed of change I. */
 static void take_back(struct mirror *m, const struct mirror_changes *changes,
-	const bool *ok, guint i)
+	guint i)
 {
 	const struct mirror_change *c = g_ptr_array_index(changes->list, i);
 	struct place *p = g_ptr_array_index(m->flight, i);
-	g_autofree char *acked = c->acked_path
-		? after_moves(changes, ok, c->acked_path) : NULL;
+	g_autofree char *acked = g_strdup(c->acked_path);
 
 	if (!p) {
 		/* Gone (before or meanwhile): the sandbox still has it. */
@@ -243,7 +220,7 @@ void mirror_settle(struct mirror *m, struct mirror_changes *changes,
 	mutex_lock(&m->lock);
 	for (guint i = 0; i < changes->list->len; i++)
 		if (!ok || !ok[i])
-			take_back(m, changes, ok, i);
+			take_back(m, changes, i);
 	for (guint i = 0; i < m->flight->len; i++) {
 		struct place *p = g_ptr_array_index(m->flight, i);
 

@@ -193,6 +193,56 @@ static int compare(struct mirror *m, GError **err)
 	return 0;
 }
 
+static void forget_places(struct node *dir)
+{
+	GHashTableIter it;
+	gpointer value;
+
+	if (!dir->children)
+		return;
+	g_hash_table_iter_init(&it, dir->children);
+	while (g_hash_table_iter_next(&it, NULL, &value)) {
+		struct place *p = value;
+
+		p->acked = p->dirty = p->content = false;
+		forget_places(p->node);
+	}
+}
+
+/* Everything found now was there before any flush began that waits for it. */
+static void make_oldest(struct mirror *m)
+{
+	GHashTableIter it;
+	gpointer key, value;
+
+	g_hash_table_iter_init(&it, m->dirty);
+	while (g_hash_table_iter_next(&it, &key, NULL))
+		((struct place *)key)->seq = 1;
+	g_hash_table_iter_init(&it, m->gone);
+	while (g_hash_table_iter_next(&it, NULL, &value))
+		((struct gone *)value)->seq = 1;
+}
+
+int mirror_recompare(struct mirror *m, GError **err)
+{
+	g_autoptr(manifest_auto) rows = NULL;
+	struct comparison c = { .m = m };
+
+	if (state_load(m->config.state, STATE_ACK_MIRROR, &rows, err) < 0)
+		return -EIO;
+	c.rows = rows;
+	mutex_lock(&m->lock);
+	forget_places(m->root);
+	g_hash_table_remove_all(m->dirty);
+	g_hash_table_remove_all(m->moved);
+	g_hash_table_remove_all(m->gone);
+	compare_tree(&c, m->root, "");
+	find_gone(m, rows);
+	make_oldest(m);
+	mutex_unlock(&m->lock);
+	return 0;
+}
+
 struct mirror *mirror_open(const struct mirror_config *c, GError **err)
 {
 	struct mirror *m = g_new0(struct mirror, 1);

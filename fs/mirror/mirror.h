@@ -206,9 +206,15 @@ struct mirror_changes *mirror_collect(struct mirror *m, uint64_t max_entries,
  * sent). */
 bool mirror_change_is_current(struct mirror *m, const struct mirror_change *c);
 /* Ends a collection and frees it. OK[i] says whether list[i] is in the sandbox
- * now; the others are dirty again. OK NULL: none is. */
+ * now; the others are dirty again, and their acked_path must say where the
+ * sandbox has them by now: after a move was confirmed the caller has rebased
+ * it. OK NULL: none is. */
 void mirror_settle(struct mirror *m, struct mirror_changes *changes,
 	const bool *ok);
+/* Forgets what was observed (moves) and finds the dirty set anew, by comparing
+ * every place with the acknowledged rows, as mirror_open() does: slower to send,
+ * but right whatever happened. Not during a collection. */
+int mirror_recompare(struct mirror *m, GError **err);
 /* After the session changed PATH itself and the acknowledged rows with it: the
  * sandbox has (or lacks) what is there. DIRTY: it does not. */
 void mirror_mark(struct mirror *m, const char *path, bool dirty);

@@ -180,6 +180,8 @@ static bool try_move(struct derive *d, struct pending_move *p)
 		defer(d, p->change);
 		return true;
 	}
+	if (path_is_within(p->dst, p->src))
+		return false;	/* into itself: others must go first */
 	if (is_occupied(d, p->dst)) {
 		if (!g_hash_table_contains(d->gone, p->dst))
 			return false;	/* by another that moves away */
@@ -196,16 +198,81 @@ static bool try_move(struct derive *d, struct pending_move *p)
 	return true;
 }
 
-/* Cuts a circle of moves: the first goes to a temporary name. */
-static void cut_circle(struct derive *d, struct pending_move *p)
+/* Whether what is at P's place is itself one of the pending moves' sources (or
+ * below one), so that it may still go away. */
+static bool waits_for_another(const struct derive *d, const GArray *pending,
+	const struct pending_move *p)
 {
-	g_autofree char *parent = path_parent(p->src);
+	for (guint i = 0; i < pending->len; i++) {
+		const struct pending_move *q =
+			&g_array_index(pending, struct pending_move, i);
+		g_autofree char *src = mapped(d, q->acked);
+
+		if (q != p && path_is_within(p->dst, src))
+			return true;
+	}
+	return false;
+}
+
+/* Cuts a circle of moves: its first goes to a temporary place in our runtime
+ * directory, from where the next round brings it home. */
+static void cut_circle(struct derive *d, const struct pending_move *p)
+{
+	g_autofree char *src = mapped(d, p->acked);
 	g_autofree char *name =
 		g_strdup_printf(".sandmount-%" PRIu64 "-%u.tmp",
 			d->batch->number, p->change);
-	g_autofree char *temp = path_join(parent, name);
+	g_autofree char *temp = path_join(d->s->options->runtime_dir, name);
 
-	add_move(d, p->src, temp, p->change);
+	add_move(d, src, temp, p->change);
+	defer(d, p->change);
+}
+
+/* The first pending move into a place below itself, or pending->len. */
+static guint find_into_itself(const struct derive *d, const GArray *pending)
+{
+	guint i;
+
+	for (i = 0; i < pending->len; i++) {
+		const struct pending_move *p =
+			&g_array_index(pending, struct pending_move, i);
+		g_autofree char *src = mapped(d, p->acked);
+
+		if (path_is_within(p->dst, src))
+			break;
+	}
+	return i;
+}
+
+static guint find_without_hope(const struct derive *d, const GArray *pending)
+{
+	guint i = 0;
+
+	while (i < pending->len &&
+		waits_for_another(d, pending,
+			&g_array_index(pending, struct pending_move, i)))
+		i++;
+	return i;
+}
+
+/* No pending move can be made: one that leads below itself, or the first of a
+ * circle, steps aside; one that waits for nothing that moves is put off. */
+static void break_deadlock(struct derive *d, GArray *pending)
+{
+	guint i = find_into_itself(d, pending);
+	bool cut = i < pending->len;
+
+	if (!cut) {
+		i = find_without_hope(d, pending);
+		cut = i == pending->len;
+		i = cut ? 0 : i;
+	}
+	if (cut)
+		cut_circle(d, &g_array_index(pending, struct pending_move, i));
+	else
+		defer(d, g_array_index(pending, struct pending_move, i).change);
+	g_free(g_array_index(pending, struct pending_move, i).src);
+	g_array_remove_index(pending, i);
 }
 
 static void derive_moves(struct derive *d)
@@ -237,9 +304,8 @@ static void derive_moves(struct derive *d)
 					left++) = *p;
 		}
 		g_array_set_size(pending, left);
-		if (left == before)
-			cut_circle(d, &g_array_index(
-				pending, struct pending_move, 0));
+		if (left && left == before)
+			break_deadlock(d, pending);
 	}
 	g_array_free(pending, TRUE);
 }

@@ -25,7 +25,8 @@ enum {
 	BATCH_ENTRIES = 20000,
 	BATCH_BYTES = 256 << 20,
 	ROUND_TRIES = 3,	/* replays of one batch */
-	STALLED_ROUNDS = 50,	/* rounds without progress */
+	KNOTTED_ROUNDS = 2,	/* the same, before moves are given up */
+	STALLED_ROUNDS = 8,	/* rounds without progress */
 };
 
 struct round {
@@ -137,6 +138,22 @@ static int acknowledge_move_stat(struct round *r, const struct batch_op *op,
 	return ret;
 }
 
+/* A confirmed move: the sandbox has what was at or below it elsewhere now. */
+static void rebase_acked(struct round *r, const struct batch_op *op)
+{
+	for (guint i = 0; i < r->changes->list->len; i++) {
+		struct mirror_change *c =
+			g_ptr_array_index(r->changes->list, i);
+		char *now;
+
+		if (!c->acked_path || !path_is_within(c->acked_path, op->path))
+			continue;
+		now = path_rebase(c->acked_path, op->path, op->to);
+		g_free(c->acked_path);
+		c->acked_path = now;
+	}
+}
+
 static int acknowledge(struct round *r, struct upload_result *out,
 	GError **err)
 {
@@ -158,6 +175,8 @@ static int acknowledge(struct round *r, struct upload_result *out,
 			state_rollback(state);
 			return -EIO;
 		}
+		if (op->kind == BATCH_MOVE)
+			rebase_acked(r, op);
 		out->ops++;
 		out->deleted += op->kind == BATCH_DELETE;
 	}
@@ -216,6 +235,35 @@ static void note_sent(struct session *s, const struct batch_stats *stats,
 		number, ops, stats->files, stats->bytes);
 }
 
+static void log_ops(const struct round *r)
+{
+	static const char *const kinds[] = {
+		[BATCH_MOVE] = "move", [BATCH_DELETE] = "delete",
+		[BATCH_PUT] = "put", [BATCH_MKDIR] = "mkdir",
+		[BATCH_CHMOD] = "chmod",
+	};
+
+	for (guint i = 0; i < r->batch->ops->len; i++) {
+		const struct batch_op *op =
+			g_ptr_array_index(r->batch->ops, i);
+		g_autofree char *path = path_display(op->path);
+		g_autofree char *to = path_display(op->to ? op->to : "");
+
+		log_write(LOG_DEBUG, "%s %s %s: result %d", kinds[op->kind],
+			path, to, (int)op->result);
+	}
+	for (guint i = 0; i < r->changes->list->len; i++) {
+		const struct mirror_change *c =
+			g_ptr_array_index(r->changes->list, i);
+		g_autofree char *path = path_display(c->path ? c->path : "-");
+		g_autofree char *was =
+			path_display(c->acked_path ? c->acked_path : "-");
+
+		if (!r->ok[i])
+			log_write(LOG_DEBUG, "put off: %s (was %s)", path, was);
+	}
+}
+
 static int run_round(struct round *r, struct upload_result *out, GError **err)
 {
 	struct batch_stats stats = { 0 };
@@ -238,15 +286,20 @@ static int run_round(struct round *r, struct upload_result *out, GError **err)
 		g_hash_table_insert(r->op_index,
 			g_ptr_array_index(r->batch->ops, i),
 			GUINT_TO_POINTER(i + 1));
-	if (r->batch->ops->len == 0)
+	if (r->batch->ops->len == 0) {
+		log_ops(r);
 		return 0;
+	}
 	if (send_batch(r, &stats, err) < 0)
 		return -EIO;
 	out->files += stats.files;
 	out->bytes += stats.bytes;
 	out->wire_bytes += stats.wire_bytes;
 	note_sent(r->s, &stats, number, r->batch->ops->len);
-	return acknowledge(r, out, err);
+	int ret = acknowledge(r, out, err);
+
+	log_ops(r);
+	return ret;
 }
 
 int upload_round(struct session *s, struct upload_result *out, GError **err)
@@ -292,6 +345,11 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 		}
 		stalled = r.ops ? 0 : stalled + 1;
 		if (r.diverged && refresh_flow(s, err) < 0)
+			return -EIO;
+		/* A knot of renames that batches cannot follow: by comparison
+		 * instead, without moves. */
+		if (stalled == KNOTTED_ROUNDS &&
+			mirror_recompare(s->mirror, err) < 0)
 			return -EIO;
 		if (stalled > STALLED_ROUNDS ||
 			(deadline_ns && io_now_ns() > deadline_ns))

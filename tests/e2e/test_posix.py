@@ -1,0 +1,214 @@
+"""The mount against a plain directory: the same random operations give the
+same results, errno by errno, and afterwards the sandbox is equal."""
+import ctypes
+import errno
+import mmap
+import os
+import random
+import stat
+import subprocess
+
+import pytest
+
+from conftest import tree, write
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+AT_FDCWD = -100
+SEEDS = int(os.environ.get("SANDMOUNT_SEEDS", "6"))
+STEPS = int(os.environ.get("SANDMOUNT_STEPS", "400"))
+
+
+def renameat2(a, b, flags):
+    if LIBC.renameat2(AT_FDCWD, os.fsencode(a), AT_FDCWD, os.fsencode(b),
+                      flags):
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+NAMES = ["a", "b", "c", "d", "d/x", "d/y", "e", "e/x", "e/f", "e/f/z", "gone/q"]
+
+
+def operation(rng):
+    """A random operation as a function of the top directory."""
+    p, q = rng.choice(NAMES), rng.choice(NAMES)
+    data = bytes([rng.randrange(256)]) * rng.randrange(1, 5000)
+    off = rng.randrange(8000)
+    kind = rng.randrange(18)
+
+    def run(top):
+        path, other = f"{top}/{p}", f"{top}/{q}"
+        if kind == 0:
+            with open(path, "wb") as f:
+                f.write(data)
+        elif kind == 1:
+            with open(path, "ab") as f:
+                f.write(data)
+        elif kind == 2:
+            with open(path, "r+b") as f:
+                f.seek(off)
+                f.write(data)
+        elif kind == 3:
+            os.truncate(path, off)
+        elif kind == 4:
+            os.unlink(path)
+        elif kind == 5:
+            os.mkdir(path, 0o755)
+        elif kind == 6:
+            os.rmdir(path)
+        elif kind in (7, 8):
+            os.rename(path, other)
+        elif kind == 9:
+            renameat2(path, other, 1)
+        elif kind == 10:
+            renameat2(path, other, 2)
+        elif kind == 11:
+            os.symlink(q, path)
+        elif kind == 12:
+            os.link(path, other, follow_symlinks=False)
+        elif kind == 13:
+            os.chmod(path, rng_mode)
+        elif kind == 14:
+            os.utime(path, ns=(1000000001, 2000000002 + off))
+        elif kind == 15:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            os.unlink(path)
+            os.write(fd, data)
+            os.lseek(fd, 0, 0)
+            got = os.read(fd, 10000)
+            size = os.fstat(fd).st_size
+            os.close(fd)
+            return got, size
+        elif kind == 16:
+            return sorted(os.listdir(path))
+        else:
+            st = os.lstat(path)
+            return (stat.S_IFMT(st.st_mode), st.st_mode & 0o777, st.st_nlink
+                    if not stat.S_ISDIR(st.st_mode) else 0,
+                    st.st_size if stat.S_ISREG(st.st_mode) else 0)
+        return None
+
+    rng_mode = rng.choice([0o644, 0o600, 0o755, 0o444])
+    return (kind, p, q), run
+
+
+def outcome(run, top):
+    try:
+        return run(top)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_random_operations(world, seed):
+    rng = random.Random(seed)
+    plain = world.top / "plain"
+    plain.mkdir()
+    world.mount()
+    log = []
+    for step in range(STEPS):
+        what, run = operation(rng)
+        log.append(what)
+        here, there = outcome(run, plain), outcome(run, world.mnt)
+        assert here == there, (step, what, log[-10:])
+        if step % 100 == 99:
+            assert tree(plain) == tree(world.mnt)
+            if rng.random() < 0.7:
+                world.run("flush", "box", check=0, timeout=60)
+                assert tree(world.remote) == tree(plain)
+    world.run("flush", "box", check=0, timeout=60)
+    assert tree(world.remote) == tree(plain)
+    world.umount()
+    assert tree(world.local) == tree(plain)
+
+
+def test_single_things(world):
+    write(world.local / "f", "hello\n")
+    world.mount()
+    f = world.mnt / "f"
+    # A shared writable mapping reaches the file.
+    with open(f, "r+b") as h, mmap.mmap(h.fileno(), 6) as m:
+        m[0:5] = b"HELLO"
+    assert f.read_text() == "HELLO\n"
+    # An unlinked open file keeps its bytes; the name is free at once.
+    h = open(f, "rb")
+    os.unlink(f)
+    write(f, "another\n")
+    assert h.read() == b"HELLO\n" and os.fstat(h.fileno()).st_nlink == 0
+    h.close()
+    # Appends of several processes do not overwrite one another.
+    procs = [subprocess.Popen(["sh", "-c", 'for i in 1 2 3 4 5 6 7 8 9; do '
+                               'echo line >>"$1"; done', "sh",
+                               str(world.mnt / "log")]) for _ in range(4)]
+    for p in procs:
+        p.wait()
+    assert (world.mnt / "log").read_text() == "line\n" * 36
+    # Hard links share bytes and count.
+    os.link(f, world.mnt / "g")
+    write(world.mnt / "g", "shared\n")
+    assert f.read_text() == "shared\n" and f.stat().st_nlink == 2
+    assert f.stat().st_ino == (world.mnt / "g").stat().st_ino
+    # No extended attributes, said cleanly.
+    with pytest.raises(OSError) as e:
+        os.setxattr(f, "user.x", b"1")
+    assert e.value.errno == errno.ENOTSUP
+    # Times to the nanosecond, sparse files, big offsets.
+    os.utime(f, ns=(1, 1234567890123456789))
+    assert f.stat().st_mtime_ns == 1234567890123456789
+    with open(world.mnt / "big", "wb") as h:
+        h.seek(5 << 30)
+        h.write(b"x")
+    assert (world.mnt / "big").stat().st_size == (5 << 30) + 1
+    assert (world.mnt / "big").stat().st_blocks < 1000
+    os.unlink(world.mnt / "big")
+    # fifos are local and not sent; 255-byte names.
+    os.mkfifo(world.mnt / "fifo")
+    write(world.mnt / ("n" * 255), "long\n")
+    with pytest.raises(OSError) as e:
+        write(world.mnt / ("n" * 256), "too long\n")
+    assert e.value.errno == errno.ENAMETOOLONG
+    with pytest.raises(OSError):
+        os.mkdir(world.mnt / ".sandmount")
+    world.run("flush", "box", check=0, timeout=60)
+    assert not (world.remote / "fifo").exists()
+    r = world.umount(check=3).json
+    assert [line["path"] for line in r["held"]] == ["fifo"]
+    assert (world.local / "g").read_text() == "shared\n"
+
+
+def test_inode_numbers_stay(world):
+    write(world.local / "d" / "f", "f\n")
+    world.mount()
+    before = (world.mnt / "d" / "f").stat().st_ino
+    world.umount()
+    world.mount()
+    assert (world.mnt / "d" / "f").stat().st_ino == before
+    world.umount()
+
+
+def test_directory_offsets_survive_changes(world):
+    for i in range(2000):
+        write(world.local / "d" / f"f{i:04}", "x")
+    world.mount()
+    seen = []
+    with os.scandir(world.mnt / "d") as it:
+        for n, e in enumerate(it):
+            seen.append(e.name)
+            if n == 100:
+                os.unlink(world.mnt / "d" / "f1999")
+                write(world.mnt / "d" / "new", "n")
+    assert len(seen) == len(set(seen))
+    assert set(seen) >= {f"f{i:04}" for i in range(1999)}
+    world.umount()
+
+
+def test_as_an_ordinary_user(world):
+    if os.geteuid() != 0:
+        pytest.skip("the suite runs as an ordinary user already")
+    user = 65534
+    write(world.local / "a", "a\n")
+    for base, dirs, files in os.walk(world.top):
+        for name in dirs + files:
+            os.chown(os.path.join(base, name), user, user)
+    os.chown(world.top, user, user)
+    if not os.access("/dev/fuse", os.W_OK) or \
+            os.stat("/dev/fuse").st_mode & 0o006 != 0o006:
+        pytest.skip("/dev/fuse is for root only here")
