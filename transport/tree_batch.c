@@ -378,6 +378,8 @@ static int take_other(struct tree *t, struct batch *b,
 	const struct answer_records *a, GError **err)
 {
 	g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GHashTable) emptied =
+		g_hash_table_new(g_str_hash, g_str_equal);
 	guint found = 0;
 
 	/* As they were named in the check, before any is struck out. */
@@ -386,12 +388,15 @@ static int take_other(struct tree *t, struct batch *b,
 
 		g_ptr_array_add(paths, batch_before_moves(b, op->path,
 			op->kind == BATCH_MOVE ? i : b->ops->len));
+		if (op->kind == BATCH_MOVE || op->kind == BATCH_DELETE)
+			g_hash_table_add(emptied, op->path);
 	}
 	for (guint i = 0; i < b->ops->len; i++) {
 		struct batch_op *op = g_ptr_array_index(b->ops, i);
 		const struct record *now = g_hash_table_lookup(
 			a->now, g_ptr_array_index(paths, i));
-		const struct record *to = op->to
+		const struct record *to =
+			op->to && !g_hash_table_contains(emptied, op->to)
 			? g_hash_table_lookup(a->now, op->to) : NULL;
 		struct entry absent = { 0 };
 

@@ -30,6 +30,7 @@ struct pending_move {
 	char *src;	/* in the namespace after the moves made so far */
 	char *acked;
 	const char *dst;
+	bool settled;
 };
 
 struct derive {
@@ -167,8 +168,26 @@ static void add_move(struct derive *d, const char *from, const char *to,
 	g_ptr_array_add(d->moves, m);
 }
 
+/* Whether P's place, or a directory above it, is what another pending move takes
+ * away: then it is not yet the place that is meant. */
+static bool waits_for_another(const struct derive *d, const GArray *pending,
+	const struct pending_move *p)
+{
+	for (guint i = 0; i < pending->len; i++) {
+		const struct pending_move *q =
+			&g_array_index(pending, struct pending_move, i);
+		g_autofree char *src = mapped(d, q->acked);
+
+		if (q->change != p->change && !q->settled &&
+			path_is_within(p->dst, src))
+			return true;
+	}
+	return false;
+}
+
 /* Tries one pending move; true when it is settled, one way or another. */
-static bool try_move(struct derive *d, struct pending_move *p)
+static bool try_move(struct derive *d, const GArray *pending,
+	struct pending_move *p)
 {
 	const struct mirror_change *c = change_at(d, p->change);
 
@@ -176,6 +195,8 @@ static bool try_move(struct derive *d, struct pending_move *p)
 	p->src = mapped(d, p->acked);
 	if (!strcmp(p->src, p->dst))
 		return true;	/* came along with a directory above */
+	if (waits_for_another(d, pending, p))
+		return false;
 	if (!parent_is_there(d, p->dst)) {
 		defer(d, p->change);
 		return true;
@@ -196,22 +217,6 @@ static bool try_move(struct derive *d, struct pending_move *p)
 	if (c->now.type == ENTRY_DIR)
 		g_hash_table_add(d->made, g_strdup(p->dst));
 	return true;
-}
-
-/* Whether what is at P's place is itself one of the pending moves' sources (or
- * below one), so that it may still go away. */
-static bool waits_for_another(const struct derive *d, const GArray *pending,
-	const struct pending_move *p)
-{
-	for (guint i = 0; i < pending->len; i++) {
-		const struct pending_move *q =
-			&g_array_index(pending, struct pending_move, i);
-		g_autofree char *src = mapped(d, q->acked);
-
-		if (q != p && path_is_within(p->dst, src))
-			return true;
-	}
-	return false;
 }
 
 /* Cuts a circle of moves: its first goes to a temporary place in our runtime
@@ -297,8 +302,9 @@ static void derive_moves(struct derive *d)
 			struct pending_move *p = &g_array_index(
 				pending, struct pending_move, i);
 
-			if (try_move(d, p))
-				g_free(p->src);
+			p->settled = try_move(d, pending, p);
+			if (p->settled)
+				g_clear_pointer(&p->src, g_free);
 			else
 				g_array_index(pending, struct pending_move,
 					left++) = *p;
@@ -308,6 +314,20 @@ static void derive_moves(struct derive *d)
 			break_deadlock(d, pending);
 	}
 	g_array_free(pending, TRUE);
+}
+
+/* Whether a move of this batch takes PATH's surroundings away. */
+static bool is_leaving(const struct derive *d, const char *path)
+{
+	for (guint i = 0; i < d->changes->list->len; i++) {
+		const struct mirror_change *c = change_at(d, i);
+
+		if (c->path && d->acked_type[i] != ENTRY_ABSENT &&
+			strcmp(c->path, c->acked_path) &&
+			path_is_within(path, c->acked_path))
+			return true;
+	}
+	return false;
 }
 
 /* New directories, parents first (the list's order). */
@@ -325,7 +345,8 @@ static void derive_dirs(struct derive *d, bool before_moves)
 		if (!d->ok[i])
 			continue;
 		if (before_moves && (!parent_is_there(d, c->path) ||
-				is_occupied(d, c->path))) {
+				is_occupied(d, c->path) ||
+				is_leaving(d, c->path))) {
 			defer(d, i);
 			continue;
 		}

@@ -344,7 +344,10 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 			total->deleted += r.deleted;
 		}
 		stalled = r.ops ? 0 : stalled + 1;
-		if (r.diverged && refresh_flow(s, err) < 0)
+		/* In full: what was acknowledged may be wrong, too. */
+		if (r.diverged &&
+			(state_set(s->state, "listing", NULL, err) < 0 ||
+				refresh_flow(s, err) < 0))
 			return -EIO;
 		/* A knot of renames that batches cannot follow: by comparison
 		 * instead, without moves. */
