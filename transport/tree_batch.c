@@ -299,7 +299,8 @@ static void settle_op(const struct tree *t, struct batch_op *op,
 	set_remote(op, now);
 	switch (op->kind) {
 	case BATCH_MOVE:
-		done = now && now->e.type == op->expect.type;
+		done = now && (now->e.type == op->expect.type ||
+				g_hash_table_contains(refilled, op->to));
 		break;
 	case BATCH_DELETE:
 		done = !now || g_hash_table_contains(refilled, op->path);
@@ -405,7 +406,9 @@ static int take_other(struct tree *t, struct batch *b,
 		if (same_identity(now ? &now->e : &absent, &op->expect) && !to)
 			continue;
 		set_remote(op, now);
-		op->result = BATCH_DIVERGED;
+		/* Gone already is what a delete is for. */
+		op->result = op->kind == BATCH_DELETE && !now ? BATCH_DONE
+							     : BATCH_DIVERGED;
 		found++;
 	}
 	return found ? 1 : tree_garbled(t, "a batch", err);
@@ -489,7 +492,7 @@ static void reset_results(struct batch *b)
 	for (guint i = 0; i < b->ops->len; i++) {
 		struct batch_op *op = g_ptr_array_index(b->ops, i);
 
-		if (op->result != BATCH_DIVERGED)
+		if (op->result == BATCH_SKIPPED)
 			op->result = BATCH_TODO;
 	}
 }

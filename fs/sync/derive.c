@@ -9,7 +9,9 @@
  * What cannot be said in one batch is deferred to the next round, and each
  * round makes progress: a place whose parent the sandbox gets in this batch
  * only by a deferred change, or a directory that takes the place of one that
- * this batch removes. Places that swap names go through a temporary one.
+ * this batch removes. Moves that wait for one another in a circle (places that
+ * swapped names) are not said as moves at all: the caller finds the difference
+ * by comparison instead.
  */
 #include "fs/sync/internal.h"
 
@@ -44,6 +46,7 @@ struct derive {
 	GHashTable *made;	/* directories this batch makes or moves in */
 	GPtrArray *deferred;	/* paths that wait for the next round */
 	GHashTable *resend;	/* changes sent whole instead of moved */
+	bool knotted;		/* moves wait for one another in a circle */
 	uint8_t *acked_type;	/* by change: what the sandbox has of it, by the
 				 * acknowledged rows, at its acked_path */
 };
@@ -219,67 +222,6 @@ static bool try_move(struct derive *d, const GArray *pending,
 	return true;
 }
 
-/* Cuts a circle of moves: its first goes to a temporary place in our runtime
- * directory, from where the next round brings it home. */
-static void cut_circle(struct derive *d, const struct pending_move *p)
-{
-	g_autofree char *src = mapped(d, p->acked);
-	g_autofree char *name =
-		g_strdup_printf(".sandmount-%" PRIu64 "-%u.tmp",
-			d->batch->number, p->change);
-	g_autofree char *temp = path_join(d->s->options->runtime_dir, name);
-
-	add_move(d, src, temp, p->change);
-	defer(d, p->change);
-}
-
-/* The first pending move into a place below itself, or pending->len. */
-static guint find_into_itself(const struct derive *d, const GArray *pending)
-{
-	guint i;
-
-	for (i = 0; i < pending->len; i++) {
-		const struct pending_move *p =
-			&g_array_index(pending, struct pending_move, i);
-		g_autofree char *src = mapped(d, p->acked);
-
-		if (path_is_within(p->dst, src))
-			break;
-	}
-	return i;
-}
-
-static guint find_without_hope(const struct derive *d, const GArray *pending)
-{
-	guint i = 0;
-
-	while (i < pending->len &&
-		waits_for_another(d, pending,
-			&g_array_index(pending, struct pending_move, i)))
-		i++;
-	return i;
-}
-
-/* No pending move can be made: one that leads below itself, or the first of a
- * circle, steps aside; one that waits for nothing that moves is put off. */
-static void break_deadlock(struct derive *d, GArray *pending)
-{
-	guint i = find_into_itself(d, pending);
-	bool cut = i < pending->len;
-
-	if (!cut) {
-		i = find_without_hope(d, pending);
-		cut = i == pending->len;
-		i = cut ? 0 : i;
-	}
-	if (cut)
-		cut_circle(d, &g_array_index(pending, struct pending_move, i));
-	else
-		defer(d, g_array_index(pending, struct pending_move, i).change);
-	g_free(g_array_index(pending, struct pending_move, i).src);
-	g_array_remove_index(pending, i);
-}
-
 static void derive_moves(struct derive *d)
 {
 	GArray *pending = g_array_new(FALSE, TRUE, sizeof(struct pending_move));
@@ -310,9 +252,13 @@ static void derive_moves(struct derive *d)
 					left++) = *p;
 		}
 		g_array_set_size(pending, left);
-		if (left && left == before)
-			break_deadlock(d, pending);
+		if (left && left == before) {
+			d->knotted = true;
+			break;
+		}
 	}
+	for (guint i = 0; i < pending->len; i++)
+		g_free(g_array_index(pending, struct pending_move, i).src);
 	g_array_free(pending, TRUE);
 }
 
@@ -503,6 +449,11 @@ struct batch *derive_batch(struct session *s,
 	g_ptr_array_free(d.moves, TRUE);
 	g_ptr_array_free(d.deferred, TRUE);
 	g_free(d.acked_type);
+	if (d.knotted) {
+		batch_free(d.batch);
+		g_array_free(d.index, TRUE);
+		return NULL;
+	}
 	*index = d.index;
 	return d.batch;
 }

@@ -115,6 +115,7 @@ int acknowledge_nothing(struct session *s, GError **err);
 struct upload_result {
 	uint64_t ops, files, bytes, wire_bytes, deleted;
 	bool more;	/* dirty things remain that can be sent now */
+	bool knotted;	/* renames in a circle: nothing was sent */
 	bool diverged;	/* the sandbox changed paths we wanted to: refresh */
 };
 /* One batch: collect, derive, send, acknowledge. Inside a flow. */
@@ -130,7 +131,7 @@ struct mirror_changes;
 /* The batch for CHANGES; INDEX[i] (GArray of guint, one a batch op) is the
  * change an op came from. Changes without an op are either settled at once
  * (OK[i] true: nothing to send) or deferred to the next round (OK[i] false).
- */
+ * NULL when moves wait for one another in a circle: mirror_recompare(). */
 struct batch *derive_batch(struct session *s,
 	const struct mirror_changes *changes, uint64_t number, bool *ok,
 	GArray **index);

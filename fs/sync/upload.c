@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "fs/mirror/mirror.h"
@@ -277,6 +278,11 @@ static int run_round(struct round *r, struct upload_result *out, GError **err)
 		return -EIO;
 	r->batch = derive_batch(
 		r->s, r->changes, number, r->ok, &r->index);
+	if (!r->batch) {
+		out->knotted = true;
+		memset(r->ok, 0, r->changes->list->len * sizeof(*r->ok));
+		return 0;
+	}
 	r->batch->open = open_bytes;
 	r->batch->still_same = still_same;
 	r->batch->progress = progress;
@@ -351,7 +357,7 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 			return -EIO;
 		/* A knot of renames that batches cannot follow: by comparison
 		 * instead, without moves. */
-		if (stalled == KNOTTED_ROUNDS &&
+		if ((r.knotted || stalled == KNOTTED_ROUNDS) &&
 			mirror_recompare(s->mirror, err) < 0)
 			return -EIO;
 		if (stalled > STALLED_ROUNDS ||
