@@ -303,15 +303,39 @@ static void derive_dirs(struct derive *d, bool before_moves)
 	}
 }
 
+/* Places that moves put off to a later round still take up in the sandbox. */
+static GPtrArray *find_staying(const struct derive *d)
+{
+	GPtrArray *staying = g_ptr_array_new_with_free_func(g_free);
+
+	for (guint i = 0; i < d->changes->list->len; i++) {
+		const struct mirror_change *c = change_at(d, i);
+
+		if (!d->ok[i] && c->path &&
+			d->acked_type[i] != ENTRY_ABSENT &&
+			strcmp(c->path, c->acked_path))
+			g_ptr_array_add(staying, mapped(d, c->acked_path));
+	}
+	return staying;
+}
+
+static bool is_taken_up(const GPtrArray *staying, const char *path)
+{
+	for (guint i = 0; i < staying->len; i++)
+		if (path_is_within(path, g_ptr_array_index(staying, i)))
+			return true;
+	return false;
+}
+
 /* A change in place (or after its move) of a file or link. */
-static void derive_file(struct derive *d, guint i)
+static void derive_file(struct derive *d, guint i, const GPtrArray *staying)
 {
 	const struct mirror_change *c = change_at(d, i);
 	struct entry acked = { 0 }, expect = { 0 };
 	struct batch_op *op;
 	bool has, mode_only;
 
-	if (!parent_is_there(d, c->path)) {
+	if (!parent_is_there(d, c->path) || is_taken_up(staying, c->path)) {
 		defer(d, i);
 		return;
 	}
@@ -424,6 +448,7 @@ struct batch *derive_batch(struct session *s,
 		.resend = g_hash_table_new(NULL, NULL),
 	};
 	GHashTable *puts = collect_puts(&d);
+	GPtrArray *staying;
 
 	d.acked_type = g_new0(uint8_t, changes->list->len + 1);
 	for (guint i = 0; i < changes->list->len; i++) {
@@ -435,13 +460,15 @@ struct batch *derive_batch(struct session *s,
 	derive_moves(&d);
 	derive_dirs(&d, false);
 	derive_deletes(&d, puts);
+	staying = find_staying(&d);
 	for (guint i = 0; i < changes->list->len; i++) {
 		const struct mirror_change *c = change_at(&d, i);
 
 		if (c->path && !c->special && c->now.type != ENTRY_DIR &&
 			ok[i])
-			derive_file(&d, i);
+			derive_file(&d, i, staying);
 	}
+	g_ptr_array_free(staying, TRUE);
 	g_hash_table_destroy(puts);
 	g_hash_table_destroy(d.gone);
 	g_hash_table_destroy(d.made);
