@@ -241,6 +241,9 @@ int cmd_umount(int argc, char **argv)
 	if (c) {
 		code = umount_live(c, mountpoint, json);
 		ctl_client_free(c);
+		/* So that the next command finds the session free. */
+		if (mount_kind(mountpoint) == MOUNT_NONE)
+			session_wait_free(name, 10000);
 		return code;
 	}
 	if (unmount(mountpoint, true, &why) < 0)

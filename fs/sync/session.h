@@ -181,6 +181,9 @@ struct json *session_status_json(struct session *s);
  * says mounted but nobody holds the lock). FAIL_USAGE: unknown. */
 struct json *session_saved_status(const char *name, GError **err);
 
+/* Waits (at most WAIT_MS) until no process holds session NAME. */
+void session_wait_free(const char *name, int64_t wait_ms);
+
 /* Whether anything is unsent or unrestored: *WHY (g_free) says what. */
 bool session_has_work(struct session *s, char **why);
 /* Removes the session's directory, and its directory in the sandbox when that

@@ -98,6 +98,15 @@ static bool is_held(const char *dir)
 	return held;
 }
 
+void session_wait_free(const char *name, int64_t wait_ms)
+{
+	g_autofree char *dir = session_dir(name);
+	int64_t until = io_now_ns() + wait_ms * 1000000;
+
+	while (is_held(dir) && io_now_ns() < until)
+		g_usleep(5000);
+}
+
 /* What a state in the file means when nobody holds the lock. */
 static enum session_state real_state(enum session_state st, bool held)
 {

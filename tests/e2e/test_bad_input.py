@@ -299,7 +299,7 @@ def test_no_fuse_device(world):
         pytest.skip("needs root for a mount namespace without /dev/fuse")
     write(world.local / "a", "a")
     r = subprocess.run(
-        ["unshare", "-m", "sh", "-c",
+        ["unshare", "-m", "--propagation", "unchanged", "sh", "-c",
          'mount -t tmpfs none /dev && mknod /dev/null c 1 3 && '
          'chmod 666 /dev/null && exec "$@"',
          "sh", SANDMOUNT, "mount", "--name", "box", "--local", world.local,
