@@ -126,6 +126,17 @@ static int open_by_walk(int root, const char *path, int flags, mode_t mode)
 	return fd < 0 ? -errno : fd;
 }
 
+/* What O_DIRECTORY makes of a final link differs: it is always -ELOOP here. */
+static int name_final_link(int root, const char *path, int r, int flags)
+{
+	struct stat st;
+
+	if (r == -ENOTDIR && (flags & O_DIRECTORY) && *path &&
+		beneath_stat(root, path, &st) == 0 && S_ISLNK(st.st_mode))
+		return -ELOOP;
+	return r;
+}
+
 int beneath_open(int root, const char *path, int flags, mode_t mode)
 {
 	int r = check(path);
@@ -140,7 +151,7 @@ int beneath_open(int root, const char *path, int flags, mode_t mode)
 			r = open_by_kernel(
 				root, *path ? path : ".", flags, mode);
 			if (r != -ENOSYS)
-				return r;
+				return name_final_link(root, path, r, flags);
 		} else {
 			const char *name;
 			autofd int dir = beneath_open_parent(root, path, &name);
