@@ -41,7 +41,9 @@ def big_repo(tmp_path_factory):
     write(top / "Makefile", "prog: main.c\n\tcp main.c prog\n")
     write(top / ".gitignore", "prog\n")
     for args in (["init", "-q"], ["config", "user.name", "t"],
-                 ["config", "user.email", "t@example.org"], ["add", "-A"],
+                 ["config", "user.email", "t@example.org"],
+                 # No collection in the background while the tree is copied.
+                 ["config", "gc.auto", "0"], ["add", "-A"],
                  ["commit", "-q", "-m", "first"]):
         subprocess.run(["git", *args], cwd=top, check=True)
     return top
