@@ -1,7 +1,7 @@
 #ifndef MERGE_GIT_TEXT_H
 #define MERGE_GIT_TEXT_H
 /*
- * Three-way merge of text by libgit2's git_merge_file, and unified diffs.
+ * Three-way merge of text by libgit2's git_merge_file.
  */
 #include <glib.h>
 
@@ -15,10 +15,5 @@ enum git_text_result {
  * is set for GIT_TEXT_MERGED only. A negative errno on failure of the
  * library. */
 int git_text_merge(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out);
-
-/* Unified diff of two versions under LABEL_A and LABEL_B, or a line that says
- * that binary files differ; g_free it. Either may be NULL (absent). */
-char *git_text_diff(GBytes *a, GBytes *b, const char *label_a,
-	const char *label_b);
 
 #endif

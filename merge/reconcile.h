@@ -55,6 +55,9 @@ const char *const *reconcile_default_held(void);
 /* Whether PATH is held for review by PATTERNS (NULL: default), at any depth. */
 bool reconcile_is_held(const char *const *patterns, const char *path);
 
+/* Why such a path could run on this machine: a clause for a person. */
+const char *reconcile_why_held(const char *path);
+
 /* NAME of the K-th conflict copy of PATH (K from 1): "<path>.<name>.conflict",
  * ".conflict2"…, cut on a character boundary to NAME_MAX; g_free it. */
 char *conflict_copy_path(const char *path, const char *name, unsigned k,

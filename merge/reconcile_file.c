@@ -53,8 +53,10 @@ static bool is_held(struct rec *r, const struct row *w)
 {
 	if (r->in->review_off || !reconcile_is_held(r->in->held, w->path))
 		return false;
-	report(r, w->path, w->t ? w->t : w->o, PLAN_HELD, "held",
-		"could run programs on this machine; review it first");
+	g_autofree char *why = g_strdup_printf(
+		"could run on your machine: %s", reconcile_why_held(w->path));
+
+	report(r, w->path, w->t ? w->t : w->o, PLAN_HELD, "held", why);
 	return true;
 }
 

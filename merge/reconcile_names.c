@@ -133,20 +133,33 @@ bool is_preserved_absent(const struct reconcile_input *in, const char *path)
 	return false;
 }
 
+/* What is held for review, and what runs it. */
+static const struct {
+	const char *pattern, *why;
+} reviewed[] = {
+	{ ".git/hooks/*", "git runs it at your next commit, merge or push" },
+	{ ".git/config", "it names programs that git runs (aliases, pagers, "
+			 "filters, ssh)" },
+	{ ".envrc", "direnv runs it when you enter the directory" },
+	{ ".vscode/tasks.json", "VS Code runs its tasks, some on opening the "
+				"folder" },
+	{ ".vscode/settings.json", "it names programs that VS Code starts" },
+	{ ".vscode/launch.json", "VS Code runs what it names at the next "
+				 "debugging" },
+	{ ".husky/*", "git runs it as a hook at your next commit or push" },
+	{ ".mcp.json", "it names servers that your coding tools start" },
+};
+
 const char *const *reconcile_default_held(void)
 {
-	static const char *const held[] = {
-		".git/hooks/*",
-		".git/config",
-		".envrc",
-		".vscode/tasks.json",
-		".vscode/settings.json",
-		".vscode/launch.json",
-		".husky/*",
-		".mcp.json",
-		NULL,
-	};
+	static const char *held[G_N_ELEMENTS(reviewed) + 1];
+	static gsize filled;
 
+	if (g_once_init_enter(&filled)) {
+		for (size_t i = 0; i < G_N_ELEMENTS(reviewed); i++)
+			held[i] = reviewed[i].pattern;
+		g_once_init_leave(&filled, 1);
+	}
 	return held;
 }
 
@@ -172,6 +185,17 @@ bool reconcile_is_held(const char *const *patterns, const char *path)
 				return true;
 	}
 	return false;
+}
+
+const char *reconcile_why_held(const char *path)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(reviewed); i++) {
+		const char *one[] = { reviewed[i].pattern, NULL };
+
+		if (reconcile_is_held(one, path))
+			return reviewed[i].why;
+	}
+	return "it could run programs";
 }
 
 /* --- what the file system refuses ---------------------------------------- */

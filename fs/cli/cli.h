@@ -30,8 +30,13 @@ void cli_print_json(const struct json *j);	/* one line and a newline */
 /* Progress on standard error, on a terminal or when ALWAYS. */
 struct session_progress cli_progress(const char *mode);
 void cli_progress_end(void);
-/* A report as text or JSON; its exit code. */
+/* A report as text or JSON, and into the log; its exit code. */
 int cli_print_report(const struct report *r, const char *name, bool json);
+/* The same of its JSON object, which another process logged. Returns CODE. */
+int cli_show_report(const struct json *report, const char *name, int code,
+	bool json);
+/* A diff, coloured and paged where that is wanted. */
+void cli_print_diff(const char *diff);
 
 /* --- options.c ----------------------------------------------------------- */
 /* Parses OPTIONS; on --help or an error *CODE is the exit code and false is

@@ -10,22 +10,23 @@
 #include "transport/json.h"
 
 /* What a running session answered. */
-static int print_answer(const struct json *j, bool json, bool diff)
+static int print_answer(const struct json *j, const char *name, bool json,
+	bool diff)
 {
 	int64_t code = EXIT_FAILED;
 	const struct json *report = json_get(j, "report");
-	const char *text = json_string(json_get(j, diff ? "diff" : "text"));
+	const char *text = json_string(json_get(j, "diff"));
 
-	if (report && json && !diff)
-		cli_print_json(report);
-	else if (text)
-		fputs(text, stdout);
 	json_is_integer(json_get(j, "code"), &code);
+	if (diff)
+		cli_print_diff(text ? text : "");
+	else if (report)
+		cli_show_report(report, name, (int)code, json);
 	return (int)code;
 }
 
-static int restore_live(struct ctl_client *c, const struct restore_options *o,
-	bool json)
+static int restore_live(struct ctl_client *c, const char *name,
+	const struct restore_options *o, bool json)
 {
 	g_autofree char *words = g_strdup_printf("%s %s %s %s",
 		o->allow_deletes ? "allow-deletes" : "",
@@ -35,7 +36,7 @@ static int restore_live(struct ctl_client *c, const struct restore_options *o,
 	int code = EXIT_FAILED;
 	struct json *j = live_call(c, "restore", words, &code, &why);
 
-	code = j ? print_answer(j, json, o->with_diff) : cli_fail(why);
+	code = j ? print_answer(j, name, json, o->with_diff) : cli_fail(why);
 	json_free(j);
 	return code;
 }
@@ -56,8 +57,7 @@ static int restore_here(const char *name, const struct restore_options *o,
 	if (session_restore(s, o, &r, &why) < 0) {
 		code = cli_fail(why);
 	} else if (o->with_diff) {
-		cli_progress_end();
-		fputs(r->diff ? r->diff : "", stdout);
+		cli_print_diff(r->diff ? r->diff : "");
 		code = report_exit_code(r);
 	} else {
 		code = cli_print_report(r, name, json);
@@ -80,7 +80,7 @@ static int run_restore(const char *given, const struct restore_options *o,
 	c = live_connect(name);
 	if (!c)
 		return restore_here(name, o, json);
-	code = restore_live(c, o, json);
+	code = restore_live(c, name, o, json);
 	ctl_client_free(c);
 	return code;
 }
@@ -177,7 +177,8 @@ static char *mountpoint_of(const char *name)
 }
 
 /* Asks for the report first, so that it cannot be missed, then unmounts. */
-static int umount_live(struct ctl_client *c, const char *mountpoint, bool json)
+static int umount_live(struct ctl_client *c, const char *name,
+	const char *mountpoint, bool json)
 {
 	g_autoptr(GError) why = NULL;
 	struct json *j;
@@ -202,7 +203,7 @@ static int umount_live(struct ctl_client *c, const char *mountpoint, bool json)
 			json_string(json_get(j, "error")));
 		code = EXIT_PENDING;
 	} else {
-		code = print_answer(j, json, false);
+		code = print_answer(j, name, json, false);
 	}
 	json_free(j);
 	return code;
@@ -239,7 +240,7 @@ int cmd_umount(int argc, char **argv)
 				 "merges a prepared session", name, name);
 	c = live_connect(name);
 	if (c) {
-		code = umount_live(c, mountpoint, json);
+		code = umount_live(c, name, mountpoint, json);
 		ctl_client_free(c);
 		/* So that the next command finds the session free. */
 		if (mount_kind(mountpoint) == MOUNT_NONE)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/cli/cli.h"
+#include "fs/cli/pager.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/log.h"
@@ -155,8 +156,30 @@ int cmd_forget(int argc, char **argv)
 	return code;
 }
 
+/* The last restore's report, as it was printed (or would have been). */
+static int print_last_report(const char *name)
+{
+	struct json *report = report_load(name);
+	int64_t code = EXIT_DONE;
+
+	if (!report) {
+		printf("%s has not been restored yet\n", name);
+		return EXIT_DONE;
+	}
+	json_is_integer(json_get(report, "exit_code"), &code);
+	cli_show_report(report, name, (int)code, false);
+	json_free(report);
+	return EXIT_DONE;
+}
+
 int cmd_log(int argc, char **argv)
 {
+	gboolean report = FALSE;
+	const GOptionEntry options[] = {
+		{ "report", 0, 0, G_OPTION_ARG_NONE, &report,
+			"the report of the last restore instead", NULL },
+		{ 0 },
+	};
 	g_autofree char *name = NULL;
 	g_autofree char *dir = NULL;
 	g_autofree char *file = NULL;
@@ -164,14 +187,16 @@ int cmd_log(int argc, char **argv)
 	g_autoptr(GError) why = NULL;
 	int code = EXIT_DONE;
 
-	if (!cli_parse(&argc, &argv, "NAME", "Prints a session's log.", NULL,
-		    &code) ||
+	if (!cli_parse(&argc, &argv, "NAME", "Prints a session's log.",
+		    options, &code) ||
 		!(name = take_name(argc, argv, &code)))
 		return code;
+	if (report)
+		return print_last_report(name);
 	dir = session_dir(name);
 	file = g_build_filename(dir, "log", NULL);
 	if (g_file_get_contents(file, &text, NULL, &why))
-		fputs(text, stdout);
+		page_text(text);
 	return EXIT_DONE;
 }
 

@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include "fs/cli/cli.h"
+#include "fs/cli/outcome.h"
+#include "fs/cli/report_text.h"
 #include "fs/cli/service.h"
 #include "fs/fuse/adapter.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
 #include "merge/lib/log.h"
+#include "merge/lib/path.h"
 #include "transport/json.h"
 #include "transport/remote.h"
 
@@ -26,6 +29,7 @@ struct life {
 	struct adapter *adapter;
 	pthread_t signals;
 	bool has_signals;
+	struct terminal *terminal;	/* that mounted it, or NULL */
 	volatile int mounted;	/* 0 before, 1 while, 2 after */
 };
 
@@ -184,6 +188,11 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 	if (!l->service || session_prepare(l->session, r, err) < 0 ||
 		mount_it(l, err) < 0)
 		return -EIO;
+	log_write(LOG_INFO, "prepared: %" G_GUINT64_FORMAT " files, %"
+		G_GUINT64_FORMAT " bytes sent; %" G_GUINT64_FORMAT
+		" files, %" G_GUINT64_FORMAT " bytes fetched%s", r->sent_files,
+		r->sent_bytes, r->fetched_files, r->fetched_bytes,
+		r->resumed ? "; unrestored work taken up" : "");
 	if (session_set_state(l->session, SESSION_MOUNTED, l->mountpoint, NULL,
 		    err) < 0)
 		return -EIO;
@@ -213,6 +222,31 @@ static void announce(struct life *l, const struct prepare_result *r)
 	tell(l, 0, text);
 }
 
+/* Nobody waits for the end: in the foreground the report is printed; else a
+ * line where the session was mounted, and a notification. */
+static void tell_person(struct life *l, const struct report *r,
+	const GError *why)
+{
+	struct json *j = r ? report_to_json(r) : NULL;
+	int code = r ? report_exit_code(r) : why ? EXIT_PENDING : EXIT_DONE;
+	g_autofree char *summary = j ? report_summary(j) : NULL;
+	g_autofree char *what = path_display(
+		summary ? summary
+			: why ? why->message : "everything is in the sandbox");
+	g_autofree char *line = g_strdup_printf(
+		"sandmount: %s was unmounted: %s%s%s%s", l->start->name, what,
+		code ? "; `sandmount status " : "",
+		code ? l->start->name : "", code ? "` says more" : "");
+
+	if (l->m->foreground && !l->m->json && j) {
+		cli_show_report(j, l->start->name, code, false);
+	} else if (!l->m->foreground) {
+		terminal_say(l->terminal, line);
+		outcome_notify(l->start->name, what, code != EXIT_DONE);
+	}
+	json_free(j);
+}
+
 /* After the kernel has unmounted: everything out and home. */
 static int end(struct life *l)
 {
@@ -222,6 +256,7 @@ static int end(struct life *l)
 	int code = EXIT_DONE;
 
 	__atomic_store_n(&l->mounted, 2, __ATOMIC_RELEASE);
+	log_write(LOG_INFO, "unmounted");
 	adapter_free(g_steal_pointer(&l->adapter));
 	session_set_progress(l->session, &none);
 	if (session_finish(l->session, &report, &why) < 0) {
@@ -230,11 +265,9 @@ static int end(struct life *l)
 	} else if (report) {
 		code = report_exit_code(report);
 	}
+	if (!service_end(l->service, report, why))
+		tell_person(l, report, why);
 	log_write(LOG_INFO, "ended with exit code %d", code);
-	service_end(l->service, report, why);
-	if (l->m->foreground && report)
-		cli_print_report(
-			report, l->start->name, l->m->json && false);
 	report_free(report);
 	return code;
 }
@@ -269,10 +302,13 @@ int daemon_run(struct start *s, const struct mount_options *m,
 		code = fail_begin(&l, why);
 	} else {
 		session_set_mounted(l.session, mountpoint);
+		l.terminal = terminal_remember();
 		announce(&l, &r);
 		if (ready_fd >= 0)
 			redirect_streams(&l);
-		log_write(LOG_INFO, "mounted");
+		g_autofree char *shown = path_display(mountpoint);
+
+		log_write(LOG_INFO, "mounted at %s", shown);
 		if (adapter_loop(l.adapter, &why) < 0)
 			log_write(LOG_ERROR, "%s", why->message);
 		code = end(&l);
@@ -280,5 +316,6 @@ int daemon_run(struct start *s, const struct mount_options *m,
 	service_stop(l.service);
 	stop_signals(&l);
 	session_close(l.session);
+	terminal_free(l.terminal);
 	return code;
 }

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/cli/outcome.h"
+#include "fs/cli/pager.h"
+#include "fs/cli/report_text.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
 #include "merge/lib/log.h"
@@ -116,18 +119,41 @@ void cli_progress_end(void)
 	line.shown = false;
 }
 
-int cli_print_report(const struct report *r, const char *name, bool json)
+int cli_show_report(const struct json *report, const char *name, int code,
+	bool json)
 {
+	struct report_style style = {
+		.name = name, .code = code, .color = cli_color(STDOUT_FILENO),
+	};
+
 	cli_progress_end();
 	if (json) {
-		struct json *j = report_to_json(r);
-
-		cli_print_json(j);
-		json_free(j);
+		cli_print_json(report);
 	} else {
-		g_autofree char *text = report_to_text(r, name);
+		g_autofree char *text = report_text(report, &style);
 
 		fputs(text, stdout);
+		fflush(stdout);
 	}
-	return report_exit_code(r);
+	return code;
+}
+
+int cli_print_report(const struct report *r, const char *name, bool json)
+{
+	struct json *j = report_to_json(r);
+	int code = report_exit_code(r);
+
+	outcome_log(j, code);
+	cli_show_report(j, name, code, json);
+	json_free(j);
+	return code;
+}
+
+void cli_print_diff(const char *diff)
+{
+	g_autofree char *colored =
+		cli_color(STDOUT_FILENO) ? color_diff(diff) : NULL;
+
+	cli_progress_end();
+	page_text(colored ? colored : diff);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "fs/cli/outcome.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/mutex.h"
@@ -42,13 +43,12 @@ static struct json *failure(const GError *why)
 	return j;
 }
 
-struct json *service_report(const struct report *r, const char *name)
+struct json *service_report(const struct report *r)
 {
 	struct json *j = done(report_exit_code(r));
-	g_autofree char *text = report_to_text(r, name);
 
 	json_put(j, "report", report_to_json(r));
-	json_put_string(j, "text", text);
+	outcome_log(json_get(j, "report"), report_exit_code(r));
 	json_put_string(j, "diff", r->diff);
 	return j;
 }
@@ -98,7 +98,7 @@ static void on_restore(struct service *v, struct ctl_conn *conn,
 	if (session_restore(v->session, &o, &r, &why) < 0)
 		answer(conn, failure(why));
 	else
-		answer(conn, service_report(r, session_name(v->session)));
+		answer(conn, service_report(r));
 	report_free(r);
 }
 
@@ -171,12 +171,11 @@ struct service *service_start(struct session *s, GError **err)
 	return NULL;
 }
 
-void service_end(struct service *v, const struct report *report,
+bool service_end(struct service *v, const struct report *report,
 	const GError *why)
 {
 	struct json *j = report
-		? service_report(report, session_name(v->session))
-		: why ? failure(why) : done(0);
+		? service_report(report) : why ? failure(why) : done(0);
 	GPtrArray *waiting;
 
 	mutex_lock(&v->lock);
@@ -189,7 +188,10 @@ void service_end(struct service *v, const struct report *report,
 		ctl_send(g_ptr_array_index(waiting, i), v->last);
 		ctl_finish(g_ptr_array_index(waiting, i));
 	}
+	bool told = waiting->len > 0;
+
 	g_ptr_array_free(waiting, TRUE);
+	return told;
 }
 
 void service_stop(struct service *v)

@@ -7,20 +7,23 @@
  *	status		the status object under "status"
  *	flush, refresh	once done
  *	restore		a checkpoint; "option" a word of allow-deletes, dry-run,
- *			diff, undo; the report under "report", "text", "diff"
+ *			diff, undo; the report under "report", "diff"
  *	wait		when the session ends: its final report
  */
+#include <stdbool.h>
+
 #include "fs/sync/session.h"
 
 struct service;
 
 struct service *service_start(struct session *s, GError **err);
-/* Answers everybody who waits with the end: REPORT (may be NULL) or WHY. */
-void service_end(struct service *v, const struct report *report,
+/* Answers everybody who waits with the end, and logs it: REPORT (may be NULL)
+ * or WHY. Whether anybody waited. */
+bool service_end(struct service *v, const struct report *report,
 	const GError *why);
 void service_stop(struct service *v);
 
-/* The answer that carries a report; json_free it. */
-struct json *service_report(const struct report *r, const char *name);
+/* The answer that carries a report; json_free it. Logs what was done. */
+struct json *service_report(const struct report *r);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The report of a restore: JSON by CLI.md, and lines for a person.
+ * The report of a restore as JSON (CLI.md), and the last one on disk.
  */
 #include "fs/sync/internal.h"
 
@@ -18,15 +18,10 @@
 static const struct list_name {
 	enum plan_list list;
 	const char *key;
-	const char *title;
 } lists[] = {
-	{ PLAN_APPLIED, "applied", "brought home" },
-	{ PLAN_DELETED, "deleted", "deleted (kept in the trash)" },
-	{ PLAN_MERGED, "merged", "merged, both sides' work in one file" },
-	{ PLAN_CONFLICTS, "conflicts",
-		"conflicts, yours in place and the sandbox's beside it" },
-	{ PLAN_HELD, "held", "held back" },
-	{ PLAN_KEPT_LOCAL, "kept_local", "kept as you have it" },
+	{ PLAN_APPLIED, "applied" }, { PLAN_DELETED, "deleted" },
+	{ PLAN_MERGED, "merged" }, { PLAN_CONFLICTS, "conflicts" },
+	{ PLAN_HELD, "held" }, { PLAN_KEPT_LOCAL, "kept_local" },
 };
 
 void report_free(struct report *r)
@@ -102,111 +97,37 @@ struct json *report_to_json(const struct report *r)
 	json_put_int(j, "duration_ms", r->duration_ms);
 	if (r->note)
 		json_put_string(j, "note", r->note);
+	if (r->dry_run)
+		json_put_bool(j, "dry_run", true);
+	if (r->undo)
+		json_put_bool(j, "undo", true);
 	return j;
 }
 
-static void append_line(GString *out, const struct plan_op *op)
+struct json *report_load(const char *name)
 {
-	g_autofree char *path = path_display(subject(op));
+	g_autofree char *dir = session_dir(name);
+	g_autofree char *file = g_build_filename(dir, "report.json", NULL);
+	g_autofree char *text = NULL;
+	gsize len;
 
-	g_string_append_printf(out, "  %s", path);
-	if (op->copy) {
-		g_autofree char *copy = path_display(op->copy);
-
-		g_string_append_printf(out, "\n    sandbox's: %s", copy);
-	}
-	if (*reason(op))
-		g_string_append_printf(out, "  (%s)", reason(op));
-	g_string_append_c(out, '\n');
-}
-
-/* The ".git" that PATH lies in (g_free), or NULL: a repository's own files say
- * little one by one. */
-static char *git_dir_of(const char *path)
-{
-	const char *at = strstr(path, ".git/");
-
-	if (!at || (at != path && at[-1] != '/'))
+	if (!g_file_get_contents(file, &text, &len, NULL))
 		return NULL;
-	return g_strndup(path, (gsize)(at - path) + strlen(".git"));
-}
-
-static bool append_git_line(GString *out, const struct plan_op *op,
-	GHashTable *seen)
-{
-	g_autofree char *dir = git_dir_of(subject(op));
-
-	if (!dir || list_of(op) == PLAN_HELD)
-		return false;
-	if (g_hash_table_add(seen, g_strdup(dir))) {
-		g_autofree char *shown = path_display(dir);
-
-		g_string_append_printf(out,
-			"  %s  (its files; --json lists them)\n", shown);
-	}
-	return true;
-}
-
-static void append_list(GString *out, const struct report *r,
-	const struct list_name *l)
-{
-	enum { SHOWN = 30 };
-	g_autoptr(GHashTable) seen = g_hash_table_new_full(
-		g_str_hash, g_str_equal, g_free, NULL);
-	size_t n = 0;
-
-	for (size_t i = 0; i < plan_count(r->plan); i++) {
-		const struct plan_op *op = plan_at(r->plan, i);
-
-		if (list_of(op) != l->list)
-			continue;
-		if (n == 0 && g_hash_table_size(seen) == 0)
-			g_string_append_printf(out, "%s:\n", l->title);
-		if (append_git_line(out, op, seen))
-			continue;
-		if (n++ < SHOWN)
-			append_line(out, op);
-	}
-	if (n > SHOWN)
-		g_string_append_printf(out, "  … and %zu more (--json lists "
-			"all)\n", n - SHOWN);
-}
-
-char *report_to_text(const struct report *r, const char *name)
-{
-	GString *out = g_string_new(NULL);
-	int code = report_exit_code(r);
-
-	for (size_t i = 0; i < G_N_ELEMENTS(lists); i++)
-		append_list(out, r, &lists[i]);
-	if (r->note)
-		g_string_append_printf(out, "note: %s\n", r->note);
-	if (out->len == 0)
-		g_string_append(out, "nothing to bring home\n");
-	if (code == 4)
-		g_string_append_printf(out,
-			"Not everything was done; what is left is kept. Look "
-			"with `sandmount status %s`, go on with `sandmount "
-			"restore %s` (deletions: --allow-deletes).\n",
-			name, name);
-	else if (plan_list_count(r->plan, PLAN_APPLIED) +
-			plan_list_count(r->plan, PLAN_DELETED) +
-			plan_list_count(r->plan, PLAN_MERGED))
-		g_string_append_printf(out,
-			"`sandmount restore %s --undo` puts everything back.\n",
-			name);
-	return g_string_free(out, FALSE);
+	return json_parse(text, len, NULL);
 }
 
 int report_save(struct session *s, const struct report *r, GError **err)
 {
 	struct json *j = report_to_json(r);
-	g_autofree char *text = json_to_text(j, true);
+	g_autofree char *text = NULL;
 	g_autofree char *temp = io_temp_name();
 	autofd int fd = beneath_open(
 		s->dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	int ret = fd;
 
+	json_put_int(j, "exit_code", report_exit_code(r));
+	json_put_int(j, "finished_ms", io_wall_ns() / 1000000);
+	text = json_to_text(j, true);
 	json_free(j);
 	if (ret >= 0)
 		ret = io_write_full(fd, text, strlen(text));

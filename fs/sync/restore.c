@@ -392,6 +392,7 @@ static struct report *make_report(struct restore *r, int64_t began_ns,
 	rep->diff = g_steal_pointer(&r->diff);
 	rep->note = g_steal_pointer(&r->note);
 	rep->unsent = r->unsent;
+	rep->dry_run = r->o->dry_run;
 	rep->duration_ms = (io_now_ns() - began_ns) / 1000000;
 	mutex_lock(&r->s->lock);
 	rep->bytes_fetched = r->s->counters.fetched_bytes - fetched_before;

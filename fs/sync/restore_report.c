@@ -5,15 +5,10 @@
 #include <unistd.h>
 
 #include "merge/apply.h"
-#include "merge/git_text.h"
+#include "merge/git_diff.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/io.h"
 #include "merge/lib/path.h"
-
-static const char *subject(const struct plan_op *op)
-{
-	return op->subject ? op->subject : op->path;
-}
 
 static bool is_reported(const struct plan *all, const struct plan_op *op)
 {
@@ -86,58 +81,85 @@ static int open_new_version(struct restore *r, const struct plan_op *op)
 	return -1;
 }
 
-static void add_file_diff(struct restore *r, const struct plan_op *op,
-	GString *out)
+/* What is at PATH of our side: content or link text; absent for a directory. */
+static GBytes *old_bytes(struct restore *r, const struct plan_op *op)
 {
-	GBytes *old = NULL, *new = NULL;
-	g_autofree char *shown = path_display(op->path);
-	g_autofree char *a = g_strconcat("a/", shown, NULL);
-	g_autofree char *b = g_strconcat("b/", shown, NULL);
-	g_autofree char *text = NULL;
-
+	if (op->before.type == ENTRY_LINK)
+		return g_bytes_new(op->before.target,
+			strlen(op->before.target));
 	if (op->before.type == ENTRY_FILE)
-		old = read_bytes(
+		return read_bytes(
 			beneath_open(r->local_fd, op->path, O_RDONLY, 0));
-	if (op->action == PLAN_PUT && op->after.type == ENTRY_FILE)
-		new = read_bytes(open_new_version(r, op));
-	if (old || new) {
-		text = git_text_diff(old, new, old ? a : "/dev/null",
-			new ? b : "/dev/null");
-		g_string_append(out, text);
-	}
-	if (old)
-		g_bytes_unref(old);
-	if (new)
-		g_bytes_unref(new);
+	return NULL;
 }
 
-static void add_link_diff(const struct plan_op *op, GString *out)
+static GBytes *new_bytes(struct restore *r, const struct plan_op *op)
 {
-	g_autofree char *shown = path_display(op->path);
-	g_autofree char *target =
-		path_display(op->after.target ? op->after.target : "");
+	if (op->action == PLAN_CHMOD)
+		return old_bytes(r, op);
+	if (op->action != PLAN_PUT)
+		return NULL;
+	if (op->after.type == ENTRY_LINK)
+		return g_bytes_new(op->after.target, strlen(op->after.target));
+	return op->after.type == ENTRY_FILE
+		? read_bytes(open_new_version(r, op)) : NULL;
+}
 
-	g_string_append_printf(out, "link %s -> %s\n", shown, target);
+/* git knows two modes of a file; other bits are shown where only they
+ * change. */
+static unsigned mode_of(const struct entry *e, bool exact)
+{
+	if (e->type == ENTRY_LINK)
+		return 0120000;
+	if (exact)
+		return 0100000 | entry_perm(e);
+	return entry_perm(e) & 0100 ? 0100755 : 0100644;
+}
+
+static void add_diff(struct restore *r, const struct plan_op *op, GString *out)
+{
+	bool exact = op->action == PLAN_CHMOD &&
+		mode_of(&op->before, false) == mode_of(&op->after, false);
+	struct git_side a = { old_bytes(r, op), mode_of(&op->before, exact) };
+	struct git_side b = { new_bytes(r, op), mode_of(&op->after, exact) };
+	g_autofree char *text = git_diff_path(op->path, &a, &b);
+
+	g_string_append(out, text);
+	if (a.bytes)
+		g_bytes_unref(a.bytes);
+	if (b.bytes)
+		g_bytes_unref(b.bytes);
+}
+
+static bool is_in_git(const char *path)
+{
+	return g_str_has_prefix(path, ".git/") || strstr(path, "/.git/");
 }
 
 char *restore_diff(struct restore *r)
 {
+	enum { DIFF_LIMIT = 32 << 20 };
 	GString *out = g_string_new(NULL);
+	size_t git = 0, cut = 0;
 
 	for (size_t i = 0; i < plan_count(r->all); i++) {
 		const struct plan_op *op = plan_at(r->all, i);
 
-		if (op->action == PLAN_PUT && op->after.type == ENTRY_LINK)
-			add_link_diff(op, out);
-		else if (op->action == PLAN_PUT || op->action == PLAN_DELETE)
-			add_file_diff(r, op, out);
-		else if (op->action == PLAN_CHMOD) {
-			g_autofree char *shown = path_display(subject(op));
-
-			g_string_append_printf(out, "mode %04o -> %04o %s\n",
-				entry_perm(&op->before),
-				entry_perm(&op->after), shown);
-		}
+		if (op->action != PLAN_PUT && op->action != PLAN_DELETE &&
+			op->action != PLAN_CHMOD)
+			continue;
+		if (is_in_git(op->path))
+			git++;
+		else if (out->len > DIFF_LIMIT)
+			cut++;
+		else
+			add_diff(r, op, out);
 	}
+	if (git)
+		g_string_append_printf(out, "In repositories (.git): %zu "
+			"file%s\n", git, git == 1 ? "" : "s");
+	if (cut)
+		g_string_append_printf(out, "Not shown, as the diff is so "
+			"long: %zu file%s\n", cut, cut == 1 ? "" : "s");
 	return g_string_free(out, FALSE);
 }

@@ -152,10 +152,13 @@ struct report {
 	uint64_t bytes_fetched;
 	int64_t duration_ms;
 	bool unsent;		/* something did not reach the sandbox: exit 4 */
+	bool dry_run, undo;	/* what kind of restore it was */
 };
 void report_free(struct report *r);
 struct json *report_to_json(const struct report *r);
-char *report_to_text(const struct report *r, const char *name);
+/* The last report of session NAME (report.json), with "exit_code" and
+ * "finished_ms"; NULL when there is none. json_free it. */
+struct json *report_load(const char *name);
 int report_exit_code(const struct report *r);
 
 /*

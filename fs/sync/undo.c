@@ -84,6 +84,7 @@ int restore_undo(struct session *s, struct report **out, GError **err)
 	*out = g_new0(struct report, 1);
 	(*out)->plan = result;
 	(*out)->trash = g_strdup(trash);
+	(*out)->undo = true;
 	(*out)->duration_ms = (io_now_ns() - began) / 1000000;
 	if (restore_baselines(s, err) < 0 || report_save(s, *out, err) < 0) {
 		report_free(*out);
