@@ -19,8 +19,13 @@ enum { BUFFER = 128 * 1024, LADDER_MS = 1000, STEP_MS = 5 };
 /* In the child, between fork and exec: system calls only. */
 static void set_up_child(gpointer data)
 {
+	sigset_t none;
+
 	(void)data;
 	setpgid(0, 0);
+	/* What our threads block must still end a child. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	signal(SIGPIPE, SIG_DFL);
 }
@@ -100,6 +105,14 @@ static int take(struct pump *p, int *fd, struct sink *out)
 	return out ? out->write(out->ctx, p->got, (size_t)n) : 0;
 }
 
+/* What has to be ready before feed() may be called. */
+static struct pollfd input_of(const struct pump *p)
+{
+	if (p->left == 0 && p->in && p->in->has_fd && p->c->in >= 0)
+		return (struct pollfd){ .fd = p->in->fd, .events = POLLIN };
+	return (struct pollfd){ .fd = p->c->in, .events = POLLOUT };
+}
+
 static int pump_loop(struct pump *p, const struct call *call,
 	struct sink *out, struct sink *err_out, GError **err)
 {
@@ -111,7 +124,7 @@ static int pump_loop(struct pump *p, const struct call *call,
 		struct pollfd fds[] = {
 			{ .fd = c->out, .events = POLLIN },
 			{ .fd = c->err, .events = POLLIN },
-			{ .fd = c->in, .events = POLLOUT },
+			input_of(p),
 			{ .fd = cancel_fd(call->cancel), .events = POLLIN },
 		};
 		int64_t left = until ? (until - io_now_ns()) / MS : -1;

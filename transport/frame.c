@@ -12,6 +12,14 @@ const char frame_script[] =
 	"( eval \"$sm_s\" ); "
 	"printf 'sandmount:%s:end:%d\\n' \"$sm_n\" $?";
 
+const char frame_script_both[] =
+	"sm_n=$1 sm_s=$2; shift 2; "
+	"printf 'sandmount:%s:start\\n' \"$sm_n\"; "
+	"printf 'sandmount:%s:start\\n' \"$sm_n\" >&2; "
+	"( eval \"$sm_s\" ); sm_c=$?; "
+	"printf 'sandmount:%s:end:%d\\n' \"$sm_n\" $sm_c >&2; "
+	"printf 'sandmount:%s:end:%d\\n' \"$sm_n\" $sm_c";
+
 enum { CODE_LIMIT = 8 };
 
 void frame_init(struct frame *f, const char *nonce, struct sink *out)
@@ -46,12 +54,16 @@ static int emit(struct frame *f, size_t n)
 	return r;
 }
 
-/* All of HELD but what may be the beginning of MARKER. */
+/* All of HELD but the end that may be the beginning of MARKER: nothing else is
+ * held back, so that output shows as it comes. */
 static size_t safe_length(const struct frame *f, const char *marker)
 {
-	size_t keep = strlen(marker) - 1;
+	size_t len = f->held->len;
+	size_t keep = MIN(strlen(marker) - 1, len);
 
-	return f->held->len > keep ? f->held->len - keep : 0;
+	while (keep && memcmp(f->held->data + len - keep, marker, keep))
+		keep--;
+	return len - keep;
 }
 
 static int find_start(struct frame *f)

@@ -30,5 +30,7 @@ int frame_feed(struct frame *f, const void *buf, size_t len);
 /* The script that puts the frame around another: called as
  * sh -c FRAME_SCRIPT sh NONCE SCRIPT [ARG...]. */
 extern const char frame_script[];
+/* The same around both output streams, with the environment as it is. */
+extern const char frame_script_both[];
 
 #endif

@@ -1,5 +1,6 @@
 #include "transport/remote.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,7 +11,12 @@
 #include "transport/frame.h"
 #include "transport/provider.h"
 
-enum { STDERR_KEPT = 4096 };
+enum {
+	STDERR_KEPT = 4096,
+	/* "No deadline" for a person's command: as many milliseconds as any
+	 * library's int holds. */
+	EXEC_DEADLINE_MS = 24 * 24 * 3600 * 1000,
+};
 
 static const struct remote_ops *const providers[] = {
 	&provider_local,
@@ -182,37 +188,50 @@ static int explain(const struct remote *r, const struct frame *f, int ran,
 		host, status, *line ? ": " : "", line);
 }
 
-int remote_run(struct remote *r, const char *script, const char *const *args,
-	const struct call *call, struct source *in, struct sink *out,
-	int *code, char **stderr_text, GError **err)
+/* The provider's run with FRAMING around SCRIPT. */
+static int run_framed(struct remote *r, const char *const *head,
+	const char *const *args, const struct call *call,
+	const struct remote_streams *streams, int *status, GError **err)
 {
-	g_autofree char *nonce = make_nonce();
 	g_autoptr(GPtrArray) words = g_ptr_array_new();
-	g_autoptr(GError) why = NULL;
-	GString *tail = g_string_new(NULL);
-	struct call c = *call;
 	struct remote_stats stats = { .calls = 1 };
-	struct frame f;
-	struct sink framed = { .write = feed_frame, .ctx = &f };
-	struct sink errors = { .write = keep_tail, .ctx = tail };
-	int status = 0, ran;
+	int ran;
 
-	if (!c.deadline_ms)
-		c.deadline_ms = r->spec->timeout_ms;
-	frame_init(&f, nonce, out);
-	g_ptr_array_add(words, nonce);
-	g_ptr_array_add(words, (gpointer)script);
+	for (const char *const *w = head + 1; *w; w++)
+		g_ptr_array_add(words, (gpointer)*w);
 	for (; args && *args; args++)
 		g_ptr_array_add(words, (gpointer)*args);
 	g_ptr_array_add(words, NULL);
-	ran = r->ops->run(r->state, frame_script,
-		(const char *const *)words->pdata, &c, in, &framed, &errors,
-		&stats, &status, &why);
+	ran = r->ops->run(r->state, head[0], (const char *const *)words->pdata,
+		call, streams->in, streams->out, streams->err_out, &stats,
+		status, err);
 	mutex_lock(&r->lock);
 	r->stats.calls += stats.calls;
 	r->stats.bytes_sent += stats.bytes_sent;
 	r->stats.bytes_received += stats.bytes_received;
 	mutex_unlock(&r->lock);
+	return ran;
+}
+
+int remote_run(struct remote *r, const char *script, const char *const *args,
+	const struct call *call, struct source *in, struct sink *out,
+	int *code, char **stderr_text, GError **err)
+{
+	g_autofree char *nonce = make_nonce();
+	const char *const head[] = { frame_script, nonce, script, NULL };
+	g_autoptr(GError) why = NULL;
+	GString *tail = g_string_new(NULL);
+	struct call c = *call;
+	struct frame f;
+	struct sink framed = { .write = feed_frame, .ctx = &f };
+	struct sink errors = { .write = keep_tail, .ctx = tail };
+	const struct remote_streams streams = { in, &framed, &errors };
+	int status = 0, ran;
+
+	if (!c.deadline_ms)
+		c.deadline_ms = r->spec->timeout_ms;
+	frame_init(&f, nonce, out);
+	ran = run_framed(r, head, args, &c, &streams, &status, &why);
 	if (f.ended && ran == 0)
 		*code = f.code;
 	else
@@ -222,5 +241,63 @@ int remote_run(struct remote *r, const char *script, const char *const *args,
 	else
 		g_string_free(tail, TRUE);
 	frame_release(&f);
+	return ran < 0 ? -1 : 0;
+}
+
+/* --- a person's command ------------------------------------------------ */
+
+/* One of its two streams. */
+struct passing {
+	struct frame frame;
+	const struct passing *other;
+	GString *tail;	/* NULL for standard output */
+};
+
+/* Once both have ended there is nothing to wait for. */
+static int pass(void *ctx, const void *buf, size_t len)
+{
+	struct passing *p = ctx;
+	int r;
+
+	if (p->tail && !p->frame.started)
+		keep_tail(p->tail, buf, len);
+	r = frame_feed(&p->frame, buf, len);
+	if (r == 0 && p->frame.ended && p->other->frame.ended)
+		r = -ECANCELED;
+	return r;
+}
+
+int remote_exec(struct remote *r, const char *script, const char *const *args,
+	const struct call *call, const struct remote_streams *streams,
+	int *code, GError **err)
+{
+	g_autofree char *nonce = make_nonce();
+	const char *const head[] = { frame_script_both, nonce, script, NULL };
+	g_autoptr(GError) why = NULL;
+	GString *tail = g_string_new(NULL);
+	struct call c = *call;
+	struct passing out, errors = { .other = &out, .tail = tail };
+	struct sink to_out = { .write = pass, .ctx = &out };
+	struct sink to_errors = { .write = pass, .ctx = &errors };
+	const struct remote_streams framed = {
+		streams->in, &to_out, &to_errors,
+	};
+	int status = 0, ran;
+
+	out = (struct passing){ .other = &errors };
+	if (!c.deadline_ms)
+		c.deadline_ms = EXEC_DEADLINE_MS;
+	frame_init(&out.frame, nonce, streams->out);
+	frame_init(&errors.frame, nonce, streams->err_out);
+	ran = run_framed(r, head, args, &c, &framed, &status, &why);
+	if (out.frame.ended && errors.frame.ended) {
+		*code = out.frame.code;
+		ran = 0;
+	} else {
+		ran = explain(r, &out.frame, ran, status, tail, why, err);
+	}
+	frame_release(&out.frame);
+	frame_release(&errors.frame);
+	g_string_free(tail, TRUE);
 	return ran < 0 ? -1 : 0;
 }

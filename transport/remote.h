@@ -24,10 +24,14 @@
 
 struct remote;
 
-/* Bytes to send. read: count, 0 at the end, negative errno aborts the call. */
+/* Bytes to send. read: count, 0 at the end, negative errno aborts the call.
+ * HAS_FD: read may block unless FD is readable (a terminal, a pipe), so it is
+ * called only then; a provider that cannot wait for it may block in read. */
 struct source {
 	ssize_t (*read)(void *ctx, void *buf, size_t len);
 	void *ctx;
+	bool has_fd;
+	int fd;
 };
 /* Bytes received. Non-zero (negative errno) aborts the call. */
 struct sink {
@@ -108,6 +112,21 @@ int remote_renew(struct remote *r, const struct call *call,
 int remote_run(struct remote *r, const char *script, const char *const *args,
 	const struct call *call, struct source *in, struct sink *out,
 	int *code, char **stderr_text, GError **err);
+
+/*
+ * Runs SCRIPT with both of its output streams framed, so that OUT and ERR_OUT
+ * get exactly what it printed on each: for a person's command. No locale is
+ * set. Without call->deadline_ms it may take as long as it wants. It has ended
+ * when the end markers have come, also while something it left behind holds
+ * the streams open.
+ */
+struct remote_streams {
+	struct source *in;	/* may be NULL */
+	struct sink *out, *err_out;
+};
+int remote_exec(struct remote *r, const char *script, const char *const *args,
+	const struct call *call, const struct remote_streams *streams,
+	int *code, GError **err);
 
 /* A snapshot of the totals since open. */
 void remote_get_stats(const struct remote *r, struct remote_stats *s);

@@ -94,6 +94,14 @@ struct ctl_client *live_connect(const char *name);
 struct json *live_call(struct ctl_client *c, const char *command,
 	const char *option, int *code, GError **err);
 
+/* --- cmd_session.c --------------------------------------------------------------- */
+/* COMMAND ("flush", "refresh") of session NAME, in its process or, when none
+ * runs, by RUN here. */
+int sync_session(const char *name, const char *command,
+	int (*run)(struct session *s, GError **err), GError **err);
+int run_flush(struct session *s, GError **err);
+int run_refresh(struct session *s, GError **err);
+
 /* --- daemon.c ------------------------------------------------------------------- */
 /* The mounted life of a session: prepare, mount, serve, finish. READY_FD: the
  * parent's pipe (or -1 in the foreground). Returns the exit code. */
@@ -110,6 +118,7 @@ int cmd_status(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_flush(int argc, char **argv);
 int cmd_refresh(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_mirror(int argc, char **argv);

@@ -78,38 +78,45 @@ static char *take_name(int argc, char **argv, int *code)
 	return name;
 }
 
+int sync_session(const char *name, const char *command,
+	int (*run)(struct session *s, GError **err), GError **err)
+{
+	struct ctl_client *c = live_connect(name);
+	struct session *s;
+	int code, ret;
+
+	if (c) {
+		struct json *j = live_call(c, command, NULL, &code, err);
+
+		ret = j ? 0 : -EIO;
+		json_free(j);
+		ctl_client_free(c);
+		return ret;
+	}
+	s = session_open(name, err);
+	cli_open_log(name);
+	ret = s ? run(s, err) : -EIO;
+	session_close(s);
+	return ret;
+}
+
 /* Flush or refresh, in the running session or here. */
 static int sync_command(int argc, char **argv, const char *command,
 	int (*run)(struct session *s, GError **err))
 {
 	g_autofree char *name = NULL;
 	g_autoptr(GError) why = NULL;
-	struct ctl_client *c;
-	struct session *s;
 	int code = EXIT_DONE;
 
 	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT", NULL, NULL, &code) ||
 		!(name = take_name(argc, argv, &code)))
 		return code;
-	c = live_connect(name);
-	if (c) {
-		struct json *j = live_call(c, command, NULL, &code, &why);
-
-		if (!j)
-			code = cli_fail(why);
-		json_free(j);
-		ctl_client_free(c);
-		return code;
-	}
-	s = session_open(name, &why);
-	cli_open_log(name);
-	if (!s || run(s, &why) < 0)
-		code = cli_fail(why);
-	session_close(s);
-	return code;
+	if (sync_session(name, command, run, &why) < 0)
+		return cli_fail(why);
+	return EXIT_DONE;
 }
 
-static int flush(struct session *s, GError **err)
+int run_flush(struct session *s, GError **err)
 {
 	return session_flush(s, 0, err);
 }
@@ -117,10 +124,10 @@ static int flush(struct session *s, GError **err)
 int cmd_flush(int argc, char **argv)
 {
 	log_set_level(LOG_ERROR);
-	return sync_command(argc, argv, "flush", flush);
+	return sync_command(argc, argv, "flush", run_flush);
 }
 
-static int refresh(struct session *s, GError **err)
+int run_refresh(struct session *s, GError **err)
 {
 	return session_load(s, err) < 0 ? -EIO : session_refresh(s, err);
 }
@@ -128,7 +135,7 @@ static int refresh(struct session *s, GError **err)
 int cmd_refresh(int argc, char **argv)
 {
 	log_set_level(LOG_ERROR);
-	return sync_command(argc, argv, "refresh", refresh);
+	return sync_command(argc, argv, "refresh", run_refresh);
 }
 
 int cmd_forget(int argc, char **argv)

@@ -20,12 +20,12 @@ static const struct command {
 	{ "list", cmd_list, "all sessions" },
 	{ "flush", cmd_flush, "wait until all that was written is sent" },
 	{ "refresh", cmd_refresh, "bring the sandbox's changes in now" },
+	{ "exec", cmd_exec, "run a command in the sandbox" },
 	{ "recover", cmd_recover, "finish what a crash left" },
 	{ "forget", cmd_forget, "drop a session's state" },
 	{ "mirror", cmd_mirror, "make one directory equal to another" },
 	{ "spec", cmd_spec, "check a sandbox spec" },
 	{ "log", cmd_log, "the log of a session" },
-	{ "exec", cmd_unavailable, "run a command in the sandbox (later)" },
 	{ "conflicts", cmd_unavailable, "settle conflicts (later)" },
 	{ "doctor", cmd_unavailable, "check the set-up (later)" },
 };

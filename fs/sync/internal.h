@@ -94,6 +94,12 @@ struct manifest *session_load_table(struct session *s, int table,
  * bits; mtimes do not count. */
 bool manifest_equal_trees(const struct manifest *a, const struct manifest *b);
 
+/* --- fs/sync/status.c ------------------------------------------------- */
+
+/* What session.json says, without lock, state or connection; session_close
+ * it. NULL with *ERR: there is none. */
+struct session *session_peek(const char *name, GError **err);
+
 /* --- fs/sync/populate.c ----------------------------------------------- */
 
 /* Makes the mirror equal to the local directory and records both baselines.

@@ -125,22 +125,30 @@ static enum session_state real_state(enum session_state st, bool held)
 	return st;
 }
 
-struct json *session_saved_status(const char *name, GError **err)
+struct session *session_peek(const char *name, GError **err)
 {
 	struct session *s = g_new0(struct session, 1);
-	struct mirror_pending p = { 0 };
-	struct json *j = NULL;
 
 	s->name = g_strdup(name);
 	s->dir = session_dir(name);
 	s->dir_fd = s->mirror_fd = s->base_fd = s->lock_fd = -1;
 	mutex_init(&s->lock, RANK_LOG);
 	cond_init(&s->changed);
-	if (session_json_load(s, err) == 0) {
-		enum session_state st = real_state(s->st, is_held(s->dir));
+	if (session_json_load(s, err) == 0)
+		return s;
+	session_close(s);
+	return NULL;
+}
 
-		j = status_json(s, st, &p);
-	}
+struct json *session_saved_status(const char *name, GError **err)
+{
+	struct session *s = session_peek(name, err);
+	struct mirror_pending p = { 0 };
+	struct json *j;
+
+	if (!s)
+		return NULL;
+	j = status_json(s, real_state(s->st, is_held(s->dir)), &p);
 	session_close(s);
 	return j;
 }

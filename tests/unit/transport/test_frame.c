@@ -29,6 +29,10 @@ static const struct row {
 		0 },
 	{ "noise only\n", "", false, false, 0, 0 },
 	{ "", "", false, false, 0, 0 },
+	/* Only what may be a marker is held back. */
+	{ "sandmount:n1:start\n$ ", "$ ", true, false, 0, 0 },
+	{ "sandmount:n1:start\nsandmount:n1:xsandm", "sandmount:n1:x", true,
+		false, 0, 0 },
 	/* Another's marker is content. */
 	{ "sandmount:n1:start\nsandmount:n2:end:0\nsandmount:n1:end:1\n",
 		"sandmount:n2:end:0\n", true, true, 1, 0 },
