@@ -19,6 +19,7 @@
 #include <git2.h>
 #include <git2/sys/repository.h>
 
+#include "merge/git_guard.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
 #include "merge/lib/log.h"
@@ -28,6 +29,7 @@
 struct git_ignore {
 	struct mutex lock;
 	git_repository *repo; /* owned; guarded by lock */
+	struct git_guard *guard; /* owned; guarded by lock */
 	bool complained;      /* guarded by lock */
 	int config_fd;	      /* owned; libgit2 reads them by name in /proc */
 	int exclude_fd;
@@ -84,6 +86,13 @@ static int copy_excludes(const char *root_path)
 	/* Mostly there is none; one that cannot be read has no rules. */
 	if (!g_file_get_contents(path, &text, &len, NULL))
 		len = 0;
+	if (!git_guard_allows_text(text, len)) {
+		g_autofree char *shown = path_display(path);
+
+		log_write(LOG_WARNING, "%s cannot be read: its rules do not "
+			"count; remove lines such as '!\\'", shown);
+		len = 0;
+	}
 	return memory_file(text ? text : "", len);
 }
 
@@ -135,6 +144,7 @@ struct git_ignore *git_ignore_new(const char *root_path, GError **err)
 	}
 	g = g_new0(struct git_ignore, 1);
 	g->config_fd = g->exclude_fd = -1;
+	g->guard = git_guard_new(root_path);
 	/* A leaf: nothing is locked while it is held, anything may be held. */
 	mutex_init(&g->lock, RANK_LOG);
 	if (!g_file_test(root_path, G_FILE_TEST_IS_DIR)) {
@@ -148,7 +158,9 @@ struct git_ignore *git_ignore_new(const char *root_path, GError **err)
 	}
 	/* The first question makes libgit2 read the configuration. */
 	if (make_repo(g, root_path) < 0 ||
-		git_ignore_path_is_ignored(&ignored, g->repo, "a") < 0) {
+		(git_guard_allows(g->guard, "") &&
+			git_ignore_path_is_ignored(&ignored, g->repo, "a") <
+				0)) {
 		git_fail(err, "ignore rules", root_path);
 		goto fail;
 	}
@@ -163,6 +175,7 @@ void git_ignore_free(struct git_ignore *g)
 	if (!g)
 		return;
 	git_repository_free(g->repo);
+	git_guard_free(g->guard);
 	if (g->config_fd >= 0)
 		close(g->config_fd);
 	if (g->exclude_fd >= 0)
@@ -192,7 +205,8 @@ bool git_ignore_match(struct git_ignore *g, const char *path, bool is_dir)
 	if (is_in_git_dir(path))
 		return false;
 	mutex_lock(&g->lock);
-	if (git_ignore_path_is_ignored(&ignored, g->repo, asked) < 0) {
+	if (!git_guard_allows(g->guard, path) ||
+		git_ignore_path_is_ignored(&ignored, g->repo, asked) < 0) {
 		complain = !g->complained;
 		g->complained = true;
 		ignored = 0;
@@ -202,7 +216,8 @@ bool git_ignore_match(struct git_ignore *g, const char *path, bool is_dir)
 		g_autofree char *shown = path_display(path);
 
 		log_write(LOG_WARNING, "git's ignore rules for %s cannot be "
-			"read: taken as not ignored", shown);
+			"read: taken as not ignored; look for a .gitignore "
+			"with a line such as '!\\' or that is no file", shown);
 	}
 	return ignored;
 }

@@ -5,7 +5,8 @@
  * below it and its repository's info/exclude. What is above the directory, the
  * user's own core.excludesFile and case folding are left out, so that the
  * answer depends on the tree alone. The directory need not be a repository and
- * nothing is ever written into it.
+ * nothing is ever written into it. As libgit2 has it, a negated pattern counts
+ * only against patterns of its own file.
  *
  * info/exclude is read once; .gitignore files are looked at when a path below
  * them is asked for, so a changed one counts at once.
