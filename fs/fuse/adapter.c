@@ -13,13 +13,13 @@
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
-	/* The kernel clears setuid bits and truncates on open by itself as a
-	 * local file system's caller expects; both are acted on in mirror. */
+	/* Without HANDLE_KILLPRIV the kernel takes setuid bits away itself, by
+	 * the rights of whoever writes, which only it knows. */
 	conn->want |= conn->capable &
 		(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
 			FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
-			FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ASYNC_READ |
-			FUSE_CAP_HANDLE_KILLPRIV);
+			FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ASYNC_READ);
+	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
 	/* Write-through: the mirror has every byte when write(2) returns. */
 	conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_background = 64;

@@ -104,7 +104,8 @@ static int set_all(struct mirror *m, const struct mirror_caller *c,
 
 	if (!path)
 		return -ENOENT;
-	if (which & (MIRROR_SET_UID | MIRROR_SET_GID))
+	/* Nothing at all is chown(path, -1, -1): a new ctime. */
+	if (!which || (which & (MIRROR_SET_UID | MIRROR_SET_GID)))
 		r = set_owner(m, path, flags, want, which);
 	if (r == 0 && (which & MIRROR_SET_MODE))
 		r = set_mode(m, n, path, want->st_mode);

@@ -21,8 +21,6 @@ static bool needs_base(const struct node *n)
 
 int mirror_write_begin(struct mirror *m, struct mirror_file *f)
 {
-	int r = 0;
-
 	mutex_lock(&m->lock);
 	struct node *n = f->node;
 
@@ -32,12 +30,8 @@ int mirror_write_begin(struct mirror *m, struct mirror_file *f)
 		 * also if we die before the write is noted. */
 		mark_node_dirty(m, n, true);
 	}
-	if (n->mode & (S_ISUID | S_ISGID) && S_ISREG(n->mode))
-		r = fchmod(f->fd, n->mode & 07777 & ~(mode_t)(S_ISUID |
-					  (n->mode & S_IXGRP ? S_ISGID : 0)))
-			? -errno : 0;
 	mutex_unlock(&m->lock);
-	return r;
+	return 0;
 }
 
 void mirror_write_end(struct mirror *m, struct mirror_file *f)

@@ -133,8 +133,8 @@ int mirror_create(struct mirror *m, const struct mirror_caller *c,
 	struct mirror_attr *attr, struct mirror_file **out);
 /* The backing descriptor: read from it freely. */
 int mirror_file_fd(const struct mirror_file *f);
-/* Around a change of data through the descriptor: begin may keep base bytes
- * and clears setuid bits; end refreshes attributes and marks dirty. */
+/* Around a change of data through the descriptor: begin may keep base bytes;
+ * end refreshes attributes and marks dirty. */
 int mirror_write_begin(struct mirror *m, struct mirror_file *f);
 void mirror_write_end(struct mirror *m, struct mirror_file *f);
 int mirror_fallocate(struct mirror *m, struct mirror_file *f, int mode,

@@ -69,16 +69,24 @@ static int new_path(struct mirror *m, const struct mirror_caller *c,
 	return *path ? 0 : -ENOENT;
 }
 
-/* A daemon that is root gives what it makes to the caller. */
-static void give_to_caller(struct mirror *m, const struct mirror_caller *c,
-	const struct node *dir, const char *path)
+/* A daemon that is root gives what it makes to the caller; giving takes setuid
+ * bits away, which get back what ST has. */
+static int give_to_caller(struct mirror *m, const struct mirror_caller *c,
+	const struct node *dir, const char *path, struct stat *st)
 {
 	gid_t gid = dir->mode & S_ISGID ? dir->gid : c->gid;
+	mode_t mode = st->st_mode;
 
-	if (geteuid() == 0 && (c->uid != 0 || gid != 0) && !c->quiet &&
-		fchownat(m->config.root_fd, path, c->uid, gid,
-			AT_SYMLINK_NOFOLLOW) < 0)
-		return;
+	if (geteuid() != 0 || (c->uid == 0 && gid == 0) || c->quiet)
+		return 0;
+	if (fchownat(m->config.root_fd, path, c->uid, gid,
+		    AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!S_ISDIR(mode) && (mode & (S_ISUID | S_ISGID)) &&
+		fchmodat(m->config.root_fd, path, mode & 07777, 0) < 0)
+		return -errno;
+	return fstatat(m->config.root_fd, path, st, AT_SYMLINK_NOFOLLOW) < 0
+		? -errno : 0;
 }
 
 /* Enters what was just made at PATH into the table. */
@@ -90,10 +98,13 @@ static int adopt(struct mirror *m, const struct mirror_caller *c,
 	struct place *p;
 	struct node *n;
 	struct stat st;
+	int r;
 
-	give_to_caller(m, c, dir, path);
 	if (fstatat(m->config.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
+	r = give_to_caller(m, c, dir, path, &st);
+	if (r < 0)
+		return r;
 	n = node_take(m, &st);
 	p = place_add(m, dir, name, n);
 	node_refresh(m, dir, dir_path);
@@ -289,6 +300,17 @@ int mirror_create(struct mirror *m, const struct mirror_caller *c,
 	return r;
 }
 
+/* Truncating on open is the one change of data for which the kernel leaves this
+ * to us. */
+static void drop_setuid(const struct mirror_caller *c, const struct node *n,
+	int fd)
+{
+	mode_t drop = S_ISUID | (n->mode & S_IXGRP ? S_ISGID : 0);
+
+	if ((n->mode & drop) && c->uid != 0 && !c->quiet)
+		fchmod(fd, n->mode & 07777 & ~drop);
+}
+
 /* The end of an open: its node may have changed by O_TRUNC. */
 static int open_locked(struct mirror *m, const struct mirror_caller *c,
 	struct node *n, int flags, struct mirror_file **out)
@@ -313,6 +335,7 @@ static int open_locked(struct mirror *m, const struct mirror_caller *c,
 	if (fd < 0)
 		return -errno;
 	if (flags & O_TRUNC) {
+		drop_setuid(c, n, fd);
 		if (fstat(fd, &st) == 0)
 			node_set_stat(n, &st);
 		if (!c->quiet)
