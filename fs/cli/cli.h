@@ -27,9 +27,6 @@ int cli_usage(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* From here on log lines go to session NAME's log. */
 void cli_open_log(const char *name);
 void cli_print_json(const struct json *j);	/* one line and a newline */
-/* Progress on standard error, on a terminal or when ALWAYS. */
-struct session_progress cli_progress(const char *mode);
-void cli_progress_end(void);
 /* A report as text or JSON, and into the log; its exit code. */
 int cli_print_report(const struct report *r, const char *name, bool json);
 /* The same of its JSON object, which another process logged. Returns CODE. */
@@ -90,15 +87,24 @@ int unmount(const char *mountpoint, bool lazy, GError **err);
 /* --- live.c -------------------------------------------------------------------- */
 /* A running session's control socket; NULL when it is not running. */
 struct ctl_client *live_connect(const char *name);
+/* The next line of C, which session NAME serves, showing by P (NULL: not) what
+ * goes on meanwhile. As ctl_receive(). */
+char *live_receive(struct ctl_client *c, const char *name,
+	const struct session_progress *p, GError **err);
+/* live_call() that shows progress. */
+struct json *live_call_shown(struct ctl_client *c, const char *name,
+	const struct session_progress *p, const char *command,
+	const char *option, int *code, GError **err);
 /* One request, its last answer line; *CODE from its "code". NULL with *ERR. */
 struct json *live_call(struct ctl_client *c, const char *command,
 	const char *option, int *code, GError **err);
 
 /* --- cmd_session.c --------------------------------------------------------------- */
 /* COMMAND ("flush", "refresh") of session NAME, in its process or, when none
- * runs, by RUN here. */
+ * runs, by RUN here. PROGRESS: as --progress (NULL: auto). */
 int sync_session(const char *name, const char *command,
-	int (*run)(struct session *s, GError **err), GError **err);
+	int (*run)(struct session *s, GError **err), const char *progress,
+	GError **err);
 int run_flush(struct session *s, GError **err);
 int run_refresh(struct session *s, GError **err);
 

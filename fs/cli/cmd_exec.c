@@ -23,14 +23,14 @@ static int run(const char *name, char **argv)
 	};
 	int code = EXEC_NOT_RUN;
 
-	if (sync_session(name, "flush", run_flush, &why) < 0)
+	if (sync_session(name, "flush", run_flush, "never", &why) < 0)
 		return not_run(why);
 	if (session_exec(&o, &code, &why) < 0) {
 		code = not_run(why);
 		g_clear_error(&why);
 	}
 	/* What it changed is shown also when it failed. */
-	if (sync_session(name, "refresh", run_refresh, &why) < 0)
+	if (sync_session(name, "refresh", run_refresh, "never", &why) < 0)
 		cli_fail(why);
 	return code;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/cli/cli.h"
+#include "fs/cli/progress.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/log.h"
@@ -25,8 +26,14 @@ static int print_answer(const struct json *j, const char *name, bool json,
 	return (int)code;
 }
 
+/* How a command that ends in a report shows it. */
+struct shown {
+	bool json;
+	struct session_progress progress;
+};
+
 static int restore_live(struct ctl_client *c, const char *name,
-	const struct restore_options *o, bool json)
+	const struct restore_options *o, const struct shown *shown)
 {
 	g_autofree char *words = g_strdup_printf("%s %s %s %s",
 		o->allow_deletes ? "allow-deletes" : "",
@@ -34,18 +41,20 @@ static int restore_live(struct ctl_client *c, const char *name,
 		o->undo ? "undo" : "");
 	g_autoptr(GError) why = NULL;
 	int code = EXIT_FAILED;
-	struct json *j = live_call(c, "restore", words, &code, &why);
+	struct json *j = live_call_shown(c, name, &shown->progress, "restore",
+		words, &code, &why);
 
-	code = j ? print_answer(j, name, json, o->with_diff) : cli_fail(why);
+	cli_progress_end();
+	code = j ? print_answer(j, name, shown->json, o->with_diff)
+		 : cli_fail(why);
 	json_free(j);
 	return code;
 }
 
 static int restore_here(const char *name, const struct restore_options *o,
-	bool json)
+	const struct shown *shown)
 {
 	g_autoptr(GError) why = NULL;
-	struct session_progress p = cli_progress(json ? "never" : "auto");
 	struct session *s = session_open(name, &why);
 	struct report *r = NULL;
 	int code;
@@ -53,14 +62,14 @@ static int restore_here(const char *name, const struct restore_options *o,
 	if (!s)
 		return cli_fail(why);
 	cli_open_log(name);
-	session_set_progress(s, &p);
+	session_set_progress(s, &shown->progress);
 	if (session_restore(s, o, &r, &why) < 0) {
 		code = cli_fail(why);
 	} else if (o->with_diff) {
 		cli_print_diff(r->diff ? r->diff : "");
 		code = report_exit_code(r);
 	} else {
-		code = cli_print_report(r, name, json);
+		code = cli_print_report(r, name, shown->json);
 	}
 	report_free(r);
 	session_close(s);
@@ -68,7 +77,7 @@ static int restore_here(const char *name, const struct restore_options *o,
 }
 
 static int run_restore(const char *given, const struct restore_options *o,
-	bool json)
+	const struct shown *shown)
 {
 	g_autoptr(GError) why = NULL;
 	g_autofree char *name = session_resolve_name(given, &why);
@@ -79,8 +88,8 @@ static int run_restore(const char *given, const struct restore_options *o,
 		return cli_fail(why);
 	c = live_connect(name);
 	if (!c)
-		return restore_here(name, o, json);
-	code = restore_live(c, name, o, json);
+		return restore_here(name, o, shown);
+	code = restore_live(c, name, o, shown);
 	ctl_client_free(c);
 	return code;
 }
@@ -88,6 +97,7 @@ static int run_restore(const char *given, const struct restore_options *o,
 int cmd_restore(int argc, char **argv)
 {
 	gboolean dry = FALSE, undo = FALSE, allow = FALSE, json = FALSE;
+	g_autofree char *mode = NULL;
 	const GOptionEntry options[] = {
 		{ "dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry,
 			"say what would be done, change nothing", NULL },
@@ -97,9 +107,11 @@ int cmd_restore(int argc, char **argv)
 			"go on with deletions that a gate holds", NULL },
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &json,
 			"one JSON object on standard output", NULL },
+		CLI_PROGRESS_OPTION(&mode),
 		{ 0 },
 	};
 	struct restore_options o = { 0 };
+	struct shown shown;
 	int code = EXIT_DONE;
 
 	log_set_level(LOG_ERROR);
@@ -116,7 +128,10 @@ int cmd_restore(int argc, char **argv)
 	o.dry_run = dry;
 	o.undo = undo;
 	o.allow_deletes = allow;
-	return run_restore(argv[1], &o, json);
+	if (!cli_check_progress(mode, &code))
+		return code;
+	shown = (struct shown){ json, cli_progress(mode, json) };
+	return run_restore(argv[1], &o, &shown);
 }
 
 int cmd_diff(int argc, char **argv)
@@ -128,6 +143,7 @@ int cmd_diff(int argc, char **argv)
 		{ 0 },
 	};
 	struct restore_options o = { .dry_run = true };
+	struct shown shown;
 	int code = EXIT_DONE;
 
 	log_set_level(LOG_ERROR);
@@ -139,13 +155,14 @@ int cmd_diff(int argc, char **argv)
 		return cli_usage("diff: give a session's NAME or its "
 				 "MOUNTPOINT");
 	o.with_diff = !json;
-	return run_restore(argv[1], &o, json);
+	shown = (struct shown){ json, cli_progress(NULL, json) };
+	return run_restore(argv[1], &o, &shown);
 }
 
 /* --- umount ----------------------------------------------------------------------- */
 
 /* Nobody serves it: what a crash left is finished here. */
-static int finish_here(const char *name, bool json)
+static int finish_here(const char *name, const struct shown *shown)
 {
 	g_autoptr(GError) why = NULL;
 	struct session *s = session_open(name, &why);
@@ -155,12 +172,14 @@ static int finish_here(const char *name, bool json)
 	if (!s)
 		return cli_fail(why);
 	cli_open_log(name);
+	session_set_progress(s, &shown->progress);
 	if (session_finish(s, &r, &why) < 0) {
 		cli_fail(why);
 		code = EXIT_PENDING;
 	} else if (r) {
-		code = cli_print_report(r, name, json);
+		code = cli_print_report(r, name, shown->json);
 	}
+	cli_progress_end();
 	report_free(r);
 	session_close(s);
 	return code;
@@ -178,7 +197,7 @@ static char *mountpoint_of(const char *name)
 
 /* Asks for the report first, so that it cannot be missed, then unmounts. */
 static int umount_live(struct ctl_client *c, const char *name,
-	const char *mountpoint, bool json)
+	const char *mountpoint, const struct shown *shown)
 {
 	g_autoptr(GError) why = NULL;
 	struct json *j;
@@ -187,7 +206,10 @@ static int umount_live(struct ctl_client *c, const char *name,
 	if (ctl_request(c, "{\"cmd\":\"wait\"}", &why) < 0 ||
 		unmount(mountpoint, false, &why) < 0)
 		return cli_fail(why);
-	g_autofree char *line = ctl_receive(c, 0, &why);
+	g_autofree char *line =
+		live_receive(c, name, &shown->progress, &why);
+
+	cli_progress_end();
 
 	if (!line) {
 		fprintf(stderr, "sandmount: unmounted, but the session's "
@@ -203,7 +225,7 @@ static int umount_live(struct ctl_client *c, const char *name,
 			json_string(json_get(j, "error")));
 		code = EXIT_PENDING;
 	} else {
-		code = print_answer(j, name, json, false);
+		code = print_answer(j, name, shown->json, false);
 	}
 	json_free(j);
 	return code;
@@ -212,11 +234,14 @@ static int umount_live(struct ctl_client *c, const char *name,
 int cmd_umount(int argc, char **argv)
 {
 	gboolean json = FALSE;
+	g_autofree char *mode = NULL;
 	const GOptionEntry options[] = {
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &json,
 			"the report as one JSON object", NULL },
+		CLI_PROGRESS_OPTION(&mode),
 		{ 0 },
 	};
+	struct shown shown;
 	g_autoptr(GError) why = NULL;
 	g_autofree char *name = NULL;
 	g_autofree char *mountpoint = NULL;
@@ -238,9 +263,12 @@ int cmd_umount(int argc, char **argv)
 	if (!mountpoint || mount_kind(mountpoint) == MOUNT_NONE)
 		return cli_usage("%s: is not mounted; `sandmount restore %s` "
 				 "merges a prepared session", name, name);
+	if (!cli_check_progress(mode, &code))
+		return code;
+	shown = (struct shown){ json, cli_progress(mode, json) };
 	c = live_connect(name);
 	if (c) {
-		code = umount_live(c, name, mountpoint, json);
+		code = umount_live(c, name, mountpoint, &shown);
 		ctl_client_free(c);
 		/* So that the next command finds the session free. */
 		if (mount_kind(mountpoint) == MOUNT_NONE)
@@ -249,7 +277,7 @@ int cmd_umount(int argc, char **argv)
 	}
 	if (unmount(mountpoint, true, &why) < 0)
 		return cli_fail(why);
-	return finish_here(name, json);
+	return finish_here(name, &shown);
 }
 
 /* --- recover ------------------------------------------------------------------------ */
@@ -278,8 +306,10 @@ static int recover_one(const char *name)
 	work = session_has_work(s, &why_work);
 	session_close(s);
 	if (work) {
+		struct shown shown = { false, cli_progress(NULL, false) };
+
 		printf("%s: %s; finishing\n", name, why_work);
-		return finish_here(name, false);
+		return finish_here(name, &shown);
 	}
 	code = EXIT_DONE;
 	printf("%s: nothing to recover\n", name);

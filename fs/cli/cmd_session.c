@@ -6,6 +6,9 @@
 
 #include "fs/cli/cli.h"
 #include "fs/cli/pager.h"
+#include "fs/cli/progress.h"
+#include "fs/cli/report_text.h"
+#include "fs/cli/status_text.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/log.h"
@@ -13,7 +16,7 @@
 
 static int prepare(struct start *s, const struct mount_options *m)
 {
-	struct session_progress p = cli_progress(m->progress);
+	struct session_progress p = cli_progress(m->progress, m->json);
 	g_autoptr(GError) why = NULL;
 	struct prepare_result r;
 	struct session *session;
@@ -23,8 +26,6 @@ static int prepare(struct start *s, const struct mount_options *m)
 	if (!session)
 		return cli_fail(why);
 	cli_open_log(s->name);
-	if (m->json)
-		p.step = NULL;
 	session_set_progress(session, &p);
 	if (session_prepare(session, &r, &why) < 0) {
 		code = cli_fail(why);
@@ -34,12 +35,15 @@ static int prepare(struct start *s, const struct mount_options *m)
 		cli_print_json(j);
 		json_free(j);
 	} else {
+		g_autofree char *files =
+			count_text(r.sent_files, "file", "files");
+		g_autofree char *bytes = bytes_text(r.sent_bytes);
+
 		cli_progress_end();
-		printf("%s is prepared%s: %" G_GUINT64_FORMAT " files, %"
-			G_GUINT64_FORMAT " bytes sent; `sandmount restore %s` "
+		printf("%s is prepared%s: %s, %s sent; `sandmount restore %s` "
 			"brings the work home\n", s->name,
-			r.resumed ? " (unrestored work taken up)" : "",
-			r.sent_files, r.sent_bytes, s->name);
+			r.resumed ? " (unrestored work taken up)" : "", files,
+			bytes, s->name);
 	}
 	session_close(session);
 	return code;
@@ -79,15 +83,19 @@ static char *take_name(int argc, char **argv, int *code)
 }
 
 int sync_session(const char *name, const char *command,
-	int (*run)(struct session *s, GError **err), GError **err)
+	int (*run)(struct session *s, GError **err), const char *progress,
+	GError **err)
 {
+	struct session_progress p = cli_progress(progress, false);
 	struct ctl_client *c = live_connect(name);
 	struct session *s;
 	int code, ret;
 
 	if (c) {
-		struct json *j = live_call(c, command, NULL, &code, err);
+		struct json *j = live_call_shown(
+			c, name, &p, command, NULL, &code, err);
 
+		cli_progress_end();
 		ret = j ? 0 : -EIO;
 		json_free(j);
 		ctl_client_free(c);
@@ -95,7 +103,10 @@ int sync_session(const char *name, const char *command,
 	}
 	s = session_open(name, err);
 	cli_open_log(name);
+	if (s)
+		session_set_progress(s, &p);
 	ret = s ? run(s, err) : -EIO;
+	cli_progress_end();
 	session_close(s);
 	return ret;
 }
@@ -105,13 +116,17 @@ static int sync_command(int argc, char **argv, const char *command,
 	int (*run)(struct session *s, GError **err))
 {
 	g_autofree char *name = NULL;
+	g_autofree char *mode = NULL;
+	const GOptionEntry options[] = { CLI_PROGRESS_OPTION(&mode), { 0 } };
 	g_autoptr(GError) why = NULL;
 	int code = EXIT_DONE;
 
-	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT", NULL, NULL, &code) ||
+	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT", NULL, options,
+		    &code) ||
+		!cli_check_progress(mode, &code) ||
 		!(name = take_name(argc, argv, &code)))
 		return code;
-	if (sync_session(name, command, run, &why) < 0)
+	if (sync_session(name, command, run, mode, &why) < 0)
 		return cli_fail(why);
 	return EXIT_DONE;
 }

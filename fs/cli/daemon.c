@@ -9,6 +9,7 @@
 
 #include "fs/cli/cli.h"
 #include "fs/cli/outcome.h"
+#include "fs/cli/progress.h"
 #include "fs/cli/report_text.h"
 #include "fs/cli/service.h"
 #include "fs/fuse/adapter.h"
@@ -173,10 +174,9 @@ static int mount_it(struct life *l, GError **err)
 /* Up to the moment the mount is usable. */
 static int begin(struct life *l, struct prepare_result *r, GError **err)
 {
-	struct session_progress p = cli_progress(l->m->progress);
+	struct session_progress p =
+		cli_progress(l->m->progress, l->m->json);
 
-	if (l->m->json)
-		p.step = NULL;
 	l->session = session_start(l->start->name, l->start->spec,
 		l->start->options, err);
 	if (!l->session)
@@ -197,6 +197,9 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 		    err) < 0)
 		return -EIO;
 	__atomic_store_n(&l->mounted, 1, __ATOMIC_RELEASE);
+	/* From here on whoever waits asks for it. */
+	p = service_progress(l->service);
+	session_set_progress(l->session, &p);
 	return session_start_uploader(l->session, err);
 }
 
@@ -250,7 +253,6 @@ static void tell_person(struct life *l, const struct report *r,
 /* After the kernel has unmounted: everything out and home. */
 static int end(struct life *l)
 {
-	struct session_progress none = { 0 };
 	g_autoptr(GError) why = NULL;
 	struct report *report = NULL;
 	int code = EXIT_DONE;
@@ -258,7 +260,6 @@ static int end(struct life *l)
 	__atomic_store_n(&l->mounted, 2, __ATOMIC_RELEASE);
 	log_write(LOG_INFO, "unmounted");
 	adapter_free(g_steal_pointer(&l->adapter));
-	session_set_progress(l->session, &none);
 	if (session_finish(l->session, &report, &why) < 0) {
 		log_write(LOG_ERROR, "%s", why->message);
 		code = EXIT_PENDING;

@@ -14,7 +14,61 @@ struct ctl_client *live_connect(const char *name)
 	return ctl_connect(path, NULL);
 }
 
+/* What session NAME does now, asked on a connection of its own, so that a slow
+ * reader never holds the session up. */
+static void show_progress(const char *name, const struct session_progress *p)
+{
+	struct ctl_client *c = live_connect(name);
+	g_autofree char *answer = NULL;
+	int64_t done = 0, total = 0;
+	struct json *j = NULL;
+
+	if (!c)
+		return;
+	if (ctl_request(c, "{\"cmd\":\"progress\"}", NULL) == 0)
+		answer = ctl_receive(c, 2000, NULL);
+	if (answer)
+		j = json_parse(answer, strlen(answer), NULL);
+	if (j && json_string(json_get(j, "what"))) {
+		json_is_integer(json_get(j, "done"), &done);
+		json_is_integer(json_get(j, "total"), &total);
+		p->step(p->ctx, json_string(json_get(j, "what")),
+			(uint64_t)done, (uint64_t)total,
+			json_flag(json_get(j, "bytes"), false));
+	}
+	json_free(j);
+	ctl_client_free(c);
+}
+
+char *live_receive(struct ctl_client *c, const char *name,
+	const struct session_progress *p, GError **err)
+{
+	enum { POLL_MS = 200 };
+
+	if (!p || !p->step)
+		return ctl_receive(c, 0, err);
+	for (;;) {
+		g_autoptr(GError) why = NULL;
+		char *line = ctl_receive(c, POLL_MS, &why);
+
+		if (line || !why)
+			return line;
+		if (!g_error_matches(why, FAIL, FAIL_DEADLINE)) {
+			g_propagate_error(err, g_steal_pointer(&why));
+			return NULL;
+		}
+		show_progress(name, p);
+	}
+}
+
 struct json *live_call(struct ctl_client *c, const char *command,
+	const char *option, int *code, GError **err)
+{
+	return live_call_shown(c, NULL, NULL, command, option, code, err);
+}
+
+struct json *live_call_shown(struct ctl_client *c, const char *name,
+	const struct session_progress *p, const char *command,
 	const char *option, int *code, GError **err)
 {
 	struct json *request = json_new_object();
@@ -30,7 +84,7 @@ struct json *live_call(struct ctl_client *c, const char *command,
 	json_free(request);
 	if (ctl_request(c, line, err) < 0)
 		return NULL;
-	answer = ctl_receive(c, 0, err);
+	answer = live_receive(c, name, p, err);
 	if (!answer) {
 		if (err && !*err)
 			fail(err, FAIL_UNKNOWN,

@@ -9,6 +9,7 @@
 
 #include "fs/cli/outcome.h"
 #include "fs/cli/pager.h"
+#include "fs/cli/progress.h"
 #include "fs/cli/report_text.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
@@ -74,49 +75,6 @@ void cli_open_log(const char *name)
 		return;
 	log_set_fd(fd);	/* kept for the life of the process */
 	log_set_level(g_getenv("SANDMOUNT_DEBUG") ? LOG_DEBUG : LOG_INFO);
-}
-
-/* --- progress ------------------------------------------------------------- */
-
-/* The line on the terminal; one a process. */
-static struct {
-	int64_t last_ns;
-	bool shown;
-} line;
-
-static void show(void *ctx, const char *what, uint64_t done, uint64_t total,
-	bool bytes)
-{
-	int64_t now = io_now_ns();
-
-	(void)ctx;
-	if (now - line.last_ns < 100000000)
-		return;
-	line.last_ns = now;
-	line.shown = true;
-	if (bytes)
-		fprintf(stderr, "\r\033[K%s: %.1f MB", what,
-			(double)done / 1e6);
-	else if (total)
-		fprintf(stderr, "\r\033[K%s: %" PRIu64 " of %" PRIu64, what,
-			done, total);
-	else
-		fprintf(stderr, "\r\033[K%s", what);
-}
-
-struct session_progress cli_progress(const char *mode)
-{
-	bool on = g_strcmp0(mode, "always") == 0 ||
-		(g_strcmp0(mode, "never") != 0 && isatty(STDERR_FILENO));
-
-	return (struct session_progress){ .step = on ? show : NULL };
-}
-
-void cli_progress_end(void)
-{
-	if (line.shown)
-		fputs("\r\033[K", stderr);
-	line.shown = false;
 }
 
 int cli_show_report(const struct json *report, const char *name, int code,

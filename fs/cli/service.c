@@ -14,6 +14,11 @@ struct service {
 	struct mutex lock;	/* RANK_LOG; guards the rest */
 	GPtrArray *waiting;	/* struct ctl_conn */
 	char *last;		/* the final answer, once there is one */
+	struct step {
+		char what[64];	/* "": nothing */
+		uint64_t done, total;
+		bool bytes;
+	} step;			/* of the flow that runs */
 };
 
 static void answer(struct ctl_conn *conn, struct json *j)
@@ -120,6 +125,42 @@ static void on_wait(struct service *v, struct ctl_conn *conn,
 	}
 }
 
+/* What goes on, if anything does. */
+static void on_progress(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	struct json *j = done(0);
+	struct step step;
+
+	(void)option;
+	mutex_lock(&v->lock);
+	step = v->step;
+	mutex_unlock(&v->lock);
+	json_put_string(j, "what", step.what[0] ? step.what : NULL);
+	json_put_int(j, "done", (int64_t)step.done);
+	json_put_int(j, "total", (int64_t)step.total);
+	json_put_bool(j, "bytes", step.bytes);
+	answer(conn, j);
+}
+
+static void take_step(void *ctx, const char *what, uint64_t done_so_far,
+	uint64_t total, bool bytes)
+{
+	struct service *v = ctx;
+
+	mutex_lock(&v->lock);
+	g_strlcpy(v->step.what, what ? what : "", sizeof(v->step.what));
+	v->step.done = done_so_far;
+	v->step.total = total;
+	v->step.bytes = bytes;
+	mutex_unlock(&v->lock);
+}
+
+struct session_progress service_progress(struct service *v)
+{
+	return (struct session_progress){ .step = take_step, .ctx = v };
+}
+
 static const struct request {
 	const char *cmd;
 	void (*run)(struct service *v, struct ctl_conn *conn,
@@ -129,6 +170,7 @@ static const struct request {
 	{ "flush", on_flush },
 	{ "refresh", on_refresh },
 	{ "restore", on_restore },
+	{ "progress", on_progress },
 	{ "wait", on_wait },
 };
 

@@ -8,6 +8,8 @@
  *	flush, refresh	once done
  *	restore		a checkpoint; "option" a word of allow-deletes, dry-run,
  *			diff, undo; the report under "report", "diff"
+ *	progress	"what" goes on now (null: nothing), "done", "total",
+ *			"bytes": to be polled while another request waits
  *	wait		when the session ends: its final report
  */
 #include <stdbool.h>
@@ -21,6 +23,8 @@ struct service *service_start(struct session *s, GError **err);
  * or WHY. Whether anybody waited. */
 bool service_end(struct service *v, const struct report *report,
 	const GError *why);
+/* A sink of the session's steps that answers "progress". */
+struct session_progress service_progress(struct service *v);
 void service_stop(struct service *v);
 
 /* The answer that carries a report; json_free it. Logs what was done. */

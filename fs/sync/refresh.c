@@ -137,10 +137,11 @@ static int fetch_changed(struct refresh *r, GError **err)
 		if (e && (e->type == ENTRY_FILE || e->type == ENTRY_LINK))
 			g_ptr_array_add(paths, path);
 	}
-	if (paths->len)
+	if (paths->len) {
+		session_step(r->s, "fetching", 0, 0, true);
 		ret = tree_fetch(r->s->tree, paths, r->staging_fd, &call,
 			&r->got, err);
-	else {
+	} else {
 		r->got = manifest_new();
 		manifest_sort(r->got);
 	}

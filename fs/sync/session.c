@@ -480,6 +480,7 @@ void session_leave_flow(struct session *s)
 	s->flow_busy = false;
 	cond_broadcast(&s->changed);
 	mutex_unlock(&s->lock);
+	session_step(s, NULL, 0, 0, false);
 }
 
 void session_step(struct session *s, const char *what, uint64_t done,

@@ -55,7 +55,7 @@ struct session_options {	/* all owned; kept in session.json */
 struct session_options *session_options_new(void);	/* defaults */
 void session_options_free(struct session_options *o);
 
-/* Progress of long work for a terminal; TOTAL 0: unknown. From any thread of
+/* Progress of long work for a terminal; TOTAL 0: unknown; WHAT NULL: it ended. From any thread of
  * the session. */
 struct session_progress {
 	void (*step)(void *ctx, const char *what, uint64_t done,

@@ -37,6 +37,7 @@ struct round {
 	bool *ok;
 	GArray *index;
 	GHashTable *op_index;	/* batch_op -> index + 1 */
+	uint64_t sent_before, bytes_total;	/* for the progress */
 };
 
 static const struct mirror_change *change_of(const struct round *r,
@@ -69,7 +70,8 @@ static void progress(void *ctx, uint64_t bytes)
 {
 	struct round *r = ctx;
 
-	session_step(r->s, "sending", bytes, 0, true);
+	session_step(r->s, "sending", r->sent_before + bytes,
+		r->bytes_total, true);
 }
 
 /* The acknowledged rows after OP was confirmed. */
@@ -312,11 +314,17 @@ int upload_round(struct session *s, struct upload_result *out, GError **err)
 {
 	struct round r = {
 		.s = s,
-		.changes = mirror_collect(
-			s->mirror, BATCH_ENTRIES, BATCH_BYTES),
+		.sent_before = out->bytes,
 	};
-	bool any = r.changes->list->len > 0;
-	int ret = any ? run_round(&r, out, err) : 0;
+	struct mirror_pending pending;
+	bool any;
+	int ret;
+
+	mirror_pending(s->mirror, &pending);
+	r.bytes_total = out->bytes + pending.bytes;
+	r.changes = mirror_collect(s->mirror, BATCH_ENTRIES, BATCH_BYTES);
+	any = r.changes->list->len > 0;
+	ret = any ? run_round(&r, out, err) : 0;
 
 	out->more = false;
 	for (guint i = 0; ret == 0 && i < r.changes->list->len; i++)
@@ -336,12 +344,15 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 	struct upload_result *total, GError **err)
 {
 	unsigned stalled = 0;
+	uint64_t sent = 0;
 
 	while (!mirror_is_clean(s->mirror, seq)) {
-		struct upload_result r = { 0 };
+		struct upload_result r = { .bytes = sent };
 
 		if (upload_round(s, &r, err) < 0)
 			return -EIO;
+		r.bytes -= sent;
+		sent += r.bytes;
 		if (total) {
 			total->ops += r.ops;
 			total->files += r.files;
