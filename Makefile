@@ -52,7 +52,7 @@ below_fs_sync   := fs/sync transport fs/mirror merge merge/lib
 below_fs_fuse   := fs/fuse fs/mirror merge merge/lib
 below_fs_cli    := fs/cli fs/fuse fs/sync fs/ctl transport fs/mirror merge merge/lib
 
-GOALS_WITHOUT_LIBS := clean deps demo test help format uninstall
+GOALS_WITHOUT_LIBS := clean deps demo test help format uninstall fuzz
 ifneq (,$(filter-out $(GOALS_WITHOUT_LIBS),$(or $(MAKECMDGOALS),all)))
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
@@ -66,9 +66,15 @@ PROG := $(BUILD)/sandmount
 # tests/unit/<folder with _>/test_*.c is linked with that folder and below.
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
+# tests/fuzz/fuzz_NAME.c is a libFuzzer target; clang only.
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
+FUZZ_SAN := address,undefined
+# FUZZ_RUNS: replay the corpora and that many mutations of a fixed seed.
+FUZZ_SECONDS ?= 60
 
-.PHONY: all deps demo test check check-layers unit e2e bench install \
+.PHONY: all deps demo test check check-layers unit fuzz fuzz-targets e2e \
+	bench install \
 	uninstall clean format help
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -93,6 +99,16 @@ deps:
 ## make unit       build and run the unit tests
 unit: $(UNIT)
 	@scripts/run-unit $(UNIT)
+
+## make fuzz       fuzz each parser for FUZZ_SECONDS= (T= picks one), or replay
+##                 the corpora and FUZZ_RUNS= mutations of a fixed seed
+fuzz:
+	@$(MAKE) CC=clang SAN=fuzzer-no-link,$(FUZZ_SAN) OPT="-O1 -g" \
+		CFLAGS=-fno-sanitize-recover=undefined \
+		BUILD=build/fuzz fuzz-targets
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_RUNS=$(FUZZ_RUNS) \
+		scripts/run-fuzz build/fuzz $(T)
+fuzz-targets: $(FUZZ)
 
 ## make e2e        run the end-to-end tests with real mounts (T= picks)
 e2e: all
@@ -139,6 +155,13 @@ $(BUILD)/tests/unit/$(1)/%: $(BUILD)/tests/unit/$(1)/%.o \
 endef
 $(foreach f,merge_lib merge transport fs_mirror fs_ctl fs_sync fs_fuse fs_cli,\
 	$(eval $(call unit_rule,$(f))))
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o \
+		$(BUILD)/tests/fuzz/scratch.o \
+		$(foreach l,$(filter-out fs/cli fs/fuse,$(below_fs_cli)),\
+		$(call archive,$(l)))
+	@echo "  LD    $@"
+	@$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(PKG_LIBS)
 
 SHELL_HDRS := $(patsubst %.sh,$(BUILD)/%.sh.h,$(wildcard transport/*.sh))
 $(call objects,transport): | $(SHELL_HDRS)

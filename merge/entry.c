@@ -2,17 +2,19 @@
 
 #include <string.h>
 
-/* A time beyond 2262 or before 1677 does not fit: the nearest that does is as
- * good for telling two states apart. */
+int64_t entry_time_ns(int64_t seconds, int64_t ns)
+{
+	int64_t all;
+
+	if (__builtin_mul_overflow(seconds, INT64_C(1000000000), &all) ||
+		__builtin_add_overflow(all, ns, &all))
+		return seconds < 0 ? INT64_MIN : INT64_MAX;
+	return all;
+}
+
 static int64_t to_ns(struct timespec t)
 {
-	int64_t ns;
-
-	if (__builtin_mul_overflow((int64_t)t.tv_sec, INT64_C(1000000000),
-		    &ns) ||
-		__builtin_add_overflow(ns, (int64_t)t.tv_nsec, &ns))
-		return t.tv_sec < 0 ? INT64_MIN : INT64_MAX;
-	return ns;
+	return entry_time_ns(t.tv_sec, t.tv_nsec);
 }
 
 static enum entry_type type_of(mode_t mode)

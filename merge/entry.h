@@ -37,6 +37,10 @@ struct entry {
 	uint8_t flags;	    /* enum entry_flag */
 };
 
+/* A time in nanoseconds. One beyond 2262 or before 1677 does not fit: the
+ * nearest that does is as good for telling two states apart. */
+int64_t entry_time_ns(int64_t seconds, int64_t ns);
+
 /* Fills all but path, target and digest from ST. */
 void entry_from_stat(struct entry *e, const struct stat *st);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "merge/entry.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/io.h"
 #include "merge/lib/path.h"
@@ -45,8 +46,8 @@ static int copy_link(int from_root, const char *from, int to_root,
 		r = beneath_symlink(to_root, to, target);
 	if (r == 0)
 		r = beneath_set_mtime(to_root, to,
-			(int64_t)st->st_mtim.tv_sec * 1000000000 +
-				st->st_mtim.tv_nsec);
+			entry_time_ns(st->st_mtim.tv_sec,
+				st->st_mtim.tv_nsec));
 	return r;
 }
 

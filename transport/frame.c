@@ -1,7 +1,6 @@
 #include "transport/frame.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The script runs in a subshell, so that its exit cannot skip the end. Shells
@@ -20,7 +19,7 @@ const char frame_script_both[] =
 	"printf 'sandmount:%s:end:%d\\n' \"$sm_n\" $sm_c >&2; "
 	"printf 'sandmount:%s:end:%d\\n' \"$sm_n\" $sm_c";
 
-enum { CODE_LIMIT = 8 };
+enum { CODE_LIMIT = 8, CODE_LAST = 255 };
 
 void frame_init(struct frame *f, const char *nonce, struct sink *out)
 {
@@ -91,7 +90,14 @@ static int take_code(struct frame *f)
 		return len > CODE_LIMIT ? -EPROTO : 0;
 	if (newline == text || newline - text > CODE_LIMIT)
 		return -EPROTO;
-	f->code = atoi(text);
+	f->code = 0;
+	for (; text < newline; text++) {
+		if (!g_ascii_isdigit(*text))
+			return -EPROTO;
+		f->code = f->code * 10 + (*text - '0');
+	}
+	if (f->code > CODE_LAST)
+		return -EPROTO;
 	f->ended = true;
 	return 0;
 }

@@ -123,12 +123,14 @@ struct json *json_parse(const char *text, size_t len, GError **err)
 	json_tokener_set_flags(t, JSON_TOKENER_STRICT);
 	o = json_tokener_parse_ex(t, text, (int)len);
 	why = json_tokener_get_error(t);
+	end = json_tokener_get_parse_end(t);
 	/* A number at the very end waits for what may follow it. */
 	if (why == json_tokener_continue) {
 		o = json_tokener_parse_ex(t, "", -1);
 		why = json_tokener_get_error(t);
+		end = len;
 	}
-	end = skip_space(text, len, json_tokener_get_parse_end(t));
+	end = skip_space(text, len, end);
 	json_tokener_free(t);
 	if (why != json_tokener_success) {
 		fail(err, FAIL_USAGE, "JSON: %s at byte %zu",

@@ -73,7 +73,7 @@ static bool take_time(struct cursor *c, int64_t *ns)
 	tm.tm_hour = (int)v[3];
 	tm.tm_min = (int)v[4];
 	tm.tm_sec = (int)v[5];
-	*ns = (int64_t)timegm(&tm) * 1000000000 + (int64_t)fraction;
+	*ns = entry_time_ns((int64_t)timegm(&tm), (int64_t)fraction);
 	return take_char(c, ' ') && take_char(c, '+') &&
 		take_char(c, '0') && take_char(c, '0') && take_char(c, '0') &&
 		take_char(c, '0') && take_char(c, ' ');

@@ -236,13 +236,13 @@ char *spec_default_name(const struct spec *s)
 {
 	const char *from = strcmp(s->provider, "local") ? s->sandbox_id
 							: s->remote_cwd;
-	char *name = g_strndup(path_name(from), 64);
+	g_autofree char *name = g_strndup(path_name(from), 64);
+	const char *start = name;
 
 	for (char *p = name; *p; p++)
 		if (!g_ascii_isalnum(*p) && !strchr("._-", *p))
 			*p = '-';
-	if (*name && strcmp(name, ".") && strcmp(name, ".."))
-		return name;
-	g_free(name);
-	return g_strdup("sandbox");
+	/* A name may not look like an option or be hidden. */
+	start += strspn(start, ".-");
+	return g_strdup(*start ? start : "sandbox");
 }

@@ -51,7 +51,7 @@ char *spec_identity_json(const struct spec *s);
 /* Equal (transport, provider, sandboxId, remoteCwd). */
 bool spec_same_sandbox(const struct spec *a, const struct spec *b);
 /* Default session name: the id's or remote cwd's last component, reduced to
- * [A-Za-z0-9._-], at most 64 bytes; g_free it. */
+ * [A-Za-z0-9._-], not beginning with '.' or '-', at most 64 bytes; g_free it. */
 char *spec_default_name(const struct spec *s);
 
 #endif

@@ -33,7 +33,8 @@ void tar_writer_free(struct tar_writer *w);
 
 struct tar_limits {
 	uint64_t entries;	/* 0: 10 million */
-	uint64_t bytes;		/* of contents, unpacked; 0: no limit */
+	uint64_t bytes;		/* of contents, unpacked, holes included;
+				 * 0: no limit */
 };
 
 /* What a reader hands out. Paths have passed path_check() ("./" removed);

@@ -165,11 +165,9 @@ static int read_data(struct reader *r, const struct entry *e)
 		if (!begun && pass_entry(r, e, NULL) < 0)
 			return -EIO;
 		begun = true;
-		r->bytes += len;
 		end = at + (int64_t)len;
-		if (end > e->size || (r->limits && r->limits->bytes &&
-					     r->bytes > r->limits->bytes))
-			return bad(r, e->path, "more bytes than allowed");
+		if (at < 0 || end > e->size)
+			return bad(r, e->path, "more bytes than it has");
 		ret = r->h->data(r->h->ctx, buf, len, at);
 		if (ret != 0)
 			return fail_errno(r->err, ret < 0 ? ret : -EIO,
@@ -211,8 +209,8 @@ static void fill_entry(struct archive_entry *ae, struct entry *e)
 	e->type = (uint8_t)type_of(ae);
 	e->mode = archive_entry_perm(ae) & 0777;
 	e->size = e->type == ENTRY_FILE ? archive_entry_size(ae) : 0;
-	e->mtime_ns = (int64_t)archive_entry_mtime(ae) * 1000000000 +
-		archive_entry_mtime_nsec(ae);
+	e->mtime_ns = entry_time_ns((int64_t)archive_entry_mtime(ae),
+		archive_entry_mtime_nsec(ae));
 }
 
 static int read_entry(struct reader *r, struct archive_entry *ae)
@@ -246,6 +244,11 @@ static int read_entry(struct reader *r, struct archive_entry *ae)
 		return pass_simple(r, &e, NULL);
 	if (e.size < 0)
 		return bad(r, path, "a negative size");
+	/* What the header claims counts, holes and all: a sparse member of a
+	 * few bytes can stand for an exabyte of zeros. */
+	r->bytes += (uint64_t)e.size;
+	if (r->limits && r->limits->bytes && r->bytes > r->limits->bytes)
+		return bad(r, path, "more bytes than allowed");
 	g_hash_table_add(r->seen, g_strdup(path));
 	return read_data(r, &e);
 }

@@ -41,6 +41,11 @@ static const struct row {
 		-EPROTO },
 	{ "sandmount:n1:start\nsandmount:n1:end:1234567890", "", true, false,
 		0, -EPROTO },
+	/* Exit codes only: a sign or a great number is a lie. */
+	{ "sandmount:n1:start\nsandmount:n1:end:-1\n", "", true, false, 0,
+		-EPROTO },
+	{ "sandmount:n1:start\nsandmount:n1:end:256\n", "", true, false, 0,
+		-EPROTO },
 };
 
 static void check(const struct row *row, size_t step)
