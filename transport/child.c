@@ -17,7 +17,7 @@
 enum { BUFFER = 128 * 1024, LADDER_MS = 1000, STEP_MS = 5 };
 
 /* In the child, between fork and exec: system calls only. */
-static void set_up_child(gpointer data)
+static void set_up_lasting(gpointer data)
 {
 	sigset_t none;
 
@@ -26,17 +26,24 @@ static void set_up_child(gpointer data)
 	/* What our threads block must still end a child. */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	signal(SIGPIPE, SIG_DFL);
 }
 
-int child_start(struct child *c, const char *const *argv, GError **err)
+/* The signal comes when the thread that forked ends, too. */
+static void set_up_child(gpointer data)
+{
+	set_up_lasting(data);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
+static int start(struct child *c, const char *const *argv,
+	GSpawnChildSetupFunc set_up, GError **err)
 {
 	g_autoptr(GError) why = NULL;
 
 	if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL,
 		    G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD,
-		    set_up_child, NULL, &c->pid, &c->in, &c->out, &c->err,
+		    set_up, NULL, &c->pid, &c->in, &c->out, &c->err,
 		    &why))
 		return fail(err, FAIL_UNAVAILABLE, "start %s: %s", argv[0],
 			why->message);
@@ -44,6 +51,17 @@ int child_start(struct child *c, const char *const *argv, GError **err)
 	fcntl(c->out, F_SETFL, O_NONBLOCK);
 	fcntl(c->err, F_SETFL, O_NONBLOCK);
 	return 0;
+}
+
+int child_start(struct child *c, const char *const *argv, GError **err)
+{
+	return start(c, argv, set_up_child, err);
+}
+
+int child_start_lasting(struct child *c, const char *const *argv,
+	GError **err)
+{
+	return start(c, argv, set_up_lasting, err);
 }
 
 static void close_stream(int *fd)

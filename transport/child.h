@@ -18,6 +18,11 @@ struct child {
 /* FAIL_UNAVAILABLE when the program cannot be started, naming it. */
 int child_start(struct child *c, const char *const *argv, GError **err);
 
+/* The same for a child that is to outlive the calling thread (not the process:
+ * it must end when its input does). */
+int child_start_lasting(struct child *c, const char *const *argv,
+	GError **err);
+
 /*
  * Moves bytes until the child has closed its output: IN (may be NULL) to it,
  * from it to OUT and ERR_OUT (either may be NULL: dropped). Broken input is no

@@ -4,12 +4,16 @@
 #include <string.h>
 
 /* The script runs in a subshell, so that its exit cannot skip the end. Shells
- * that lack UTF-8 locales stay byte-clean in C. */
+ * that lack UTF-8 locales stay byte-clean in C. The process id is kept for
+ * reap.sh in a file that must not exist yet. */
 const char frame_script[] =
-	"sm_n=$1 sm_s=$2; shift 2; LC_ALL=C; export LC_ALL; "
+	"sm_n=$1 sm_f=$2 sm_s=$3; shift 3; LC_ALL=C; export LC_ALL; "
+	"[ -z \"$sm_f\" ] || { sm_f=${TMPDIR:-/tmp}/.sandmount-$sm_f; set -C; "
+	"{ echo $$ >\"$sm_f\"; } 2>/dev/null || sm_f=; set +C; }; "
 	"printf 'sandmount:%s:start\\n' \"$sm_n\"; "
-	"( eval \"$sm_s\" ); "
-	"printf 'sandmount:%s:end:%d\\n' \"$sm_n\" $?";
+	"( eval \"$sm_s\" ); sm_c=$?; "
+	"[ -z \"$sm_f\" ] || rm -f \"$sm_f\"; "
+	"printf 'sandmount:%s:end:%d\\n' \"$sm_n\" \"$sm_c\"";
 
 const char frame_script_both[] =
 	"sm_n=$1 sm_s=$2; shift 2; "

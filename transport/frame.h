@@ -28,7 +28,9 @@ void frame_release(struct frame *f);
 int frame_feed(struct frame *f, const void *buf, size_t len);
 
 /* The script that puts the frame around another: called as
- * sh -c FRAME_SCRIPT sh NONCE SCRIPT [ARG...]. */
+ * sh -c FRAME_SCRIPT sh NONCE NAME SCRIPT [ARG...]. With a NAME that is not
+ * empty its process id is in the temporary file .sandmount-NAME while SCRIPT
+ * runs, for reap.sh. */
 extern const char frame_script[];
 /* The same around both output streams, with the environment as it is. */
 extern const char frame_script_both[];

@@ -96,6 +96,7 @@ const struct remote_ops provider_local = {
 
 const struct remote_ops provider_command = {
 	.name = "command",
+	.leaves_running = true,
 	.open = command_open,
 	.close = pipe_close,
 	.caps = pipe_caps,

@@ -6,13 +6,19 @@
 #include <sys/random.h>
 
 #include "merge/lib/fail.h"
+#include "merge/lib/io.h"
 #include "merge/lib/mutex.h"
 #include "merge/lib/path.h"
 #include "transport/frame.h"
 #include "transport/provider.h"
+#include "transport/reap.sh.h"
+
+#define MS INT64_C(1000000)
 
 enum {
 	STDERR_KEPT = 4096,
+	REAP_MS = 4000,		/* to end what a call left running */
+	SLOT_CHECK_MS = 50,	/* a waiter looks whether it was cancelled */
 	/* "No deadline" for a person's command: as many milliseconds as any
 	 * library's int holds. */
 	EXEC_DEADLINE_MS = 24 * 24 * 3600 * 1000,
@@ -21,13 +27,18 @@ enum {
 static const struct remote_ops *const providers[] = {
 	&provider_local,
 	&provider_command,
+	&provider_ssh,
 };
 
 struct remote {
 	const struct remote_ops *ops;
 	struct spec *spec;
 	void *state;		/* the provider's */
-	struct mutex lock;	/* guards stats; a leaf */
+	char *token;		/* NULL: calls end with our end of them */
+	unsigned limit;		/* calls at once; 0: any */
+	struct mutex lock;	/* guards what follows; a leaf */
+	struct cond changed;	/* of running */
+	unsigned running;
 	struct remote_stats stats;
 };
 
@@ -56,6 +67,19 @@ static const struct remote_ops *find_provider(const char *name, GError **err)
 	return NULL;
 }
 
+/* What is the same for every call. */
+static void settle(struct remote *r)
+{
+	struct remote_caps caps = { 0 };
+
+	r->ops->caps(r->state, &caps);
+	r->limit = caps.max_parallel;
+	if (r->ops->leaves_running)
+		r->token = r->ops->token
+			? g_strdup(r->ops->token(r->state))
+			: remote_nonce();
+}
+
 struct remote *remote_open(const struct spec *spec, const struct call *call,
 	GError **err)
 {
@@ -69,13 +93,16 @@ struct remote *remote_open(const struct spec *spec, const struct call *call,
 	signal(SIGPIPE, SIG_IGN);
 	r = g_new0(struct remote, 1);
 	mutex_init(&r->lock, RANK_LOG);
+	cond_init(&r->changed);
 	r->ops = ops;
 	r->spec = spec_copy(spec);
 	r->spec->api_key = g_strdup(spec->api_key);
-	if (ops->open(r->spec, call, &r->state, err) == 0 &&
-		remote_run(r, ":", NULL, call, NULL, NULL, &code, NULL, err) ==
-			0)
-		return r;
+	if (ops->open(r->spec, call, &r->state, err) == 0) {
+		settle(r);
+		if (remote_run(r, ":", NULL, call, NULL, NULL, &code, NULL,
+			    err) == 0)
+			return r;
+	}
 	remote_close(r);
 	return NULL;
 }
@@ -87,6 +114,8 @@ void remote_close(struct remote *r)
 	if (r->state)
 		r->ops->close(r->state);
 	spec_free(r->spec);
+	g_free(r->token);
+	cond_destroy(&r->changed);
 	mutex_destroy(&r->lock);
 	g_free(r);
 }
@@ -141,7 +170,7 @@ static int keep_tail(void *ctx, const void *buf, size_t len)
 	return 0;
 }
 
-static char *make_nonce(void)
+char *remote_nonce(void)
 {
 	uint8_t raw[12];
 	GString *s = g_string_new(NULL);
@@ -188,8 +217,46 @@ static int explain(const struct remote *r, const struct frame *f, int ran,
 		host, status, *line ? ": " : "", line);
 }
 
-/* The provider's run with FRAMING around SCRIPT. */
-static int run_framed(struct remote *r, const char *const *head,
+/* Waits for its turn where the provider bears only so many calls at once. */
+static int take_slot(struct remote *r, const struct call *call, GError **err)
+{
+	int64_t until = io_now_ns() + call->deadline_ms * MS;
+	bool late = false, stop = false;
+
+	mutex_lock(&r->lock);
+	while (r->limit && r->running >= r->limit && !late && !stop) {
+		int64_t now = io_now_ns();
+
+		stop = cancel_is_raised(call->cancel);
+		late = now >= until;
+		cond_wait_until(&r->changed, &r->lock,
+			MIN(until, now + SLOT_CHECK_MS * MS));
+	}
+	if (!late && !stop)
+		r->running++;
+	mutex_unlock(&r->lock);
+	if (stop)
+		return fail(err, FAIL_CANCELLED, "interrupted");
+	if (late)
+		return fail(err, FAIL_DEADLINE,
+			"%u commands run there and none ended within %"
+			G_GINT64_FORMAT " ms", r->limit, call->deadline_ms);
+	return 0;
+}
+
+static void leave_slot(struct remote *r, const struct remote_stats *stats)
+{
+	mutex_lock(&r->lock);
+	r->running--;
+	r->stats.calls += stats->calls;
+	r->stats.bytes_sent += stats->bytes_sent;
+	r->stats.bytes_received += stats->bytes_received;
+	cond_broadcast(&r->changed);
+	mutex_unlock(&r->lock);
+}
+
+/* The provider's run of a script (HEAD[0]) with the rest of HEAD and ARGS. */
+static int run_counted(struct remote *r, const char *const *head,
 	const char *const *args, const struct call *call,
 	const struct remote_streams *streams, int *status, GError **err)
 {
@@ -202,23 +269,36 @@ static int run_framed(struct remote *r, const char *const *head,
 	for (; args && *args; args++)
 		g_ptr_array_add(words, (gpointer)*args);
 	g_ptr_array_add(words, NULL);
+	if (take_slot(r, call, err) < 0)
+		return -1;
 	ran = r->ops->run(r->state, head[0], (const char *const *)words->pdata,
 		call, streams->in, streams->out, streams->err_out, &stats,
 		status, err);
-	mutex_lock(&r->lock);
-	r->stats.calls += stats.calls;
-	r->stats.bytes_sent += stats.bytes_sent;
-	r->stats.bytes_received += stats.bytes_received;
-	mutex_unlock(&r->lock);
+	leave_slot(r, &stats);
 	return ran;
+}
+
+/* Ends what call NAME may have left running in the sandbox. Best effort: with
+ * the sandbox out of reach there is nothing to be done, and nothing that runs
+ * there late can harm (batches are numbered and checked). */
+static void reap(struct remote *r, const char *name)
+{
+	const char *const head[] = { script_reap, name, NULL };
+	const struct remote_streams none = { NULL, NULL, NULL };
+	struct call call = { .deadline_ms = REAP_MS };
+	int status;
+
+	run_counted(r, head, NULL, &call, &none, &status, NULL);
 }
 
 int remote_run(struct remote *r, const char *script, const char *const *args,
 	const struct call *call, struct source *in, struct sink *out,
 	int *code, char **stderr_text, GError **err)
 {
-	g_autofree char *nonce = make_nonce();
-	const char *const head[] = { frame_script, nonce, script, NULL };
+	g_autofree char *nonce = remote_nonce();
+	g_autofree char *name = r->token
+		? g_strdup_printf("%s-%s", r->token, nonce) : g_strdup("");
+	const char *const head[] = { frame_script, nonce, name, script, NULL };
 	g_autoptr(GError) why = NULL;
 	GString *tail = g_string_new(NULL);
 	struct call c = *call;
@@ -231,7 +311,9 @@ int remote_run(struct remote *r, const char *script, const char *const *args,
 	if (!c.deadline_ms)
 		c.deadline_ms = r->spec->timeout_ms;
 	frame_init(&f, nonce, out);
-	ran = run_framed(r, head, args, &c, &streams, &status, &why);
+	ran = run_counted(r, head, args, &c, &streams, &status, &why);
+	if (*name && !f.ended && (f.started || ran < 0))
+		reap(r, name);
 	if (f.ended && ran == 0)
 		*code = f.code;
 	else
@@ -271,7 +353,7 @@ int remote_exec(struct remote *r, const char *script, const char *const *args,
 	const struct call *call, const struct remote_streams *streams,
 	int *code, GError **err)
 {
-	g_autofree char *nonce = make_nonce();
+	g_autofree char *nonce = remote_nonce();
 	const char *const head[] = { frame_script_both, nonce, script, NULL };
 	g_autoptr(GError) why = NULL;
 	GString *tail = g_string_new(NULL);
@@ -289,7 +371,7 @@ int remote_exec(struct remote *r, const char *script, const char *const *args,
 		c.deadline_ms = EXEC_DEADLINE_MS;
 	frame_init(&out.frame, nonce, streams->out);
 	frame_init(&errors.frame, nonce, streams->err_out);
-	ran = run_framed(r, head, args, &c, &framed, &status, &why);
+	ran = run_counted(r, head, args, &c, &framed, &status, &why);
 	if (out.frame.ended && errors.frame.ended) {
 		*code = out.frame.code;
 		ran = 0;

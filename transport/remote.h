@@ -56,7 +56,7 @@ struct call {
 
 struct remote_caps {
 	uint64_t max_in;	/* bytes of one call's input; 0: no limit */
-	unsigned max_parallel;	/* calls at once */
+	unsigned max_parallel;	/* calls at once; more wait. 0: no limit */
 	bool binary_out, stdin_ok;
 };
 
@@ -68,10 +68,18 @@ struct remote_stats {
 /* What a provider implements. */
 struct remote_ops {
 	const char *name;
+	/* What runs in the sandbox goes on when our end of the call is gone:
+	 * a call that was cancelled, too slow or cut is then ended by a second
+	 * one (reap.sh). */
+	bool leaves_running;
+	/* [a-f0-9]{24}, begins the NAME (frame.h) of each call; borrowed until
+	 * close. NULL: remote.c makes one. */
+	const char *(*token)(void *state);
 	/* Checks that the sandbox answers; fills *STATE (provider's own). */
 	int (*open)(const struct spec *spec, const struct call *call,
 		void **state, GError **err);
 	void (*close)(void *state);
+	/* Constant after open. */
 	void (*caps)(void *state, struct remote_caps *caps);
 	/* A text that changes when the sandbox is replaced or restarted with
 	 * an empty disk (container id, pod uid), or NULL if it has none. */
@@ -127,6 +135,9 @@ struct remote_streams {
 int remote_exec(struct remote *r, const char *script, const char *const *args,
 	const struct call *call, const struct remote_streams *streams,
 	int *code, GError **err);
+
+/* [a-f0-9]{24} at random; g_free it. */
+char *remote_nonce(void);
 
 /* A snapshot of the totals since open. */
 void remote_get_stats(const struct remote *r, struct remote_stats *s);

@@ -1,5 +1,7 @@
 #include "transport/sh_quote.h"
 
+#include <string.h>
+
 static void append_quoted(GString *script, const char *text)
 {
 	for (; *text; text++)
@@ -27,4 +29,35 @@ void sh_append_path(GString *script, const char *path)
 {
 	g_string_append_c(script, ' ');
 	sh_join_path(script, path);
+}
+
+/* TEXT for printf %b, in characters that no shell treats differently. */
+static void append_octal(GString *line, const char *text)
+{
+	for (; *text; text++)
+		if (g_ascii_isalnum(*text) || strchr(" _./,:=+-", *text))
+			g_string_append_c(line, *text);
+		else
+			g_string_append_printf(
+				line, "\\0%03o", (unsigned char)*text);
+}
+
+char *sh_any_login(const char *script, const char *const *args)
+{
+	GString *text = g_string_new("set -- sh -c");
+	GString *line = g_string_new("exec sh -c \'eval \"$(printf %b \"");
+
+	sh_append_word(text, script);
+	g_string_append(text, " sh");
+	for (; args && *args; args++)
+		sh_append_word(text, *args);
+	/* A process that leads its group already must not go through setsid,
+	 * which would not wait for it. */
+	g_string_append(text,
+		"; kill -0 -$$ 2>/dev/null || ! command -v setsid >/dev/null "
+		"2>&1 || exec setsid \"$@\"; exec \"$@\"");
+	append_octal(line, text->str);
+	g_string_append(line, "\")\"\'");
+	g_string_free(text, TRUE);
+	return g_string_free(line, FALSE);
 }

@@ -11,4 +11,9 @@ void sh_append_path(GString *script, const char *path);
 /* The same without the blank: the rest of a word already begun. */
 void sh_join_path(GString *script, const char *path);
 
+/* `sh -c SCRIPT sh ARGS...` as a command line of plain characters that a login
+ * shell of any kind (sh, csh, fish) hands on unchanged. The sh leads a process
+ * group of its own where the other side has setsid. g_free it. */
+char *sh_any_login(const char *script, const char *const *args);
+
 #endif
