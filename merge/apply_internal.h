@@ -22,6 +22,10 @@ int read_entry(int root, const char *path, struct entry *e);
  * copy and unlink. */
 int trash_move(const struct apply_options *o, const char *name,
 	const char *path, char **where);
+/* Where E, moved as PATH by an earlier run of this merge that could not say so
+ * any more, lies in the trash (g_free), or NULL. */
+char *trash_find(const struct apply_options *o, const char *path,
+	const struct entry *e);
 /* Brings trash entry WHERE back as ROOT/TO, which must not exist. */
 int trash_restore(const struct apply_options *o, const char *where,
 	const char *to);

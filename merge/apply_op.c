@@ -4,7 +4,8 @@
  *
  *	target is `before`, temporary exists	our new file, unfinished: redone
  *	target is `after`, temporary exists	the old version: to the trash
- *	target is `after`, no temporary		done
+ *	target is `after`, no temporary		done; the old version is looked
+ *						for in the trash
  */
 #include "merge/apply_internal.h"
 
@@ -158,6 +159,16 @@ static int trash_old(struct plan_op *op, const struct apply_options *o,
 	return r;
 }
 
+/* Done by an earlier run that was killed before it could say where the old
+ * version went: undo wants to know. */
+static void find_old(struct plan_op *op, const struct apply_options *o)
+{
+	if (op->trash || op->before.type == ENTRY_ABSENT ||
+		op->before.type == ENTRY_DIR)
+		return;
+	op->trash = trash_find(o, op->path, &op->before);
+}
+
 /* Without RENAME_EXCHANGE: the old version is copied to the trash first. */
 static int replace_plainly(struct plan_op *op, const struct apply_options *o,
 	const char *temp)
@@ -239,10 +250,12 @@ static void apply_put(struct plan_op *op, size_t index,
 	if (is_after(op, o)) {
 		r = leftover && op->before.type != ENTRY_ABSENT
 			? trash_old(op, o, temp) : 0;
-		if (r < 0)
+		if (r < 0) {
 			failed(op, r, "move the old version to the trash");
-		else
-			done(op, o);
+			return;
+		}
+		find_old(op, o);
+		done(op, o);
 		return;
 	}
 	if (leftover)
@@ -342,6 +355,7 @@ static void apply_delete(struct plan_op *op, const struct apply_options *o)
 		return;
 	}
 	if (is_entry(o->root_fd, op->path, &none, false)) {
+		find_old(op, o);
 		done(op, o);
 		return;
 	}

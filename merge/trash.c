@@ -84,6 +84,12 @@ static int move_new(int from_root, const char *from, int to_root,
 	return r == -EXDEV ? move_by_copy(from_root, from, to_root, to) : r;
 }
 
+/* The Nth name that PATH may have in the trash, from 1; g_free it. */
+static char *nth_name(const char *path, int n)
+{
+	return n == 1 ? g_strdup(path) : g_strdup_printf("%s.%d", path, n);
+}
+
 int trash_move(const struct apply_options *o, const char *name,
 	const char *path, char **where)
 {
@@ -91,8 +97,7 @@ int trash_move(const struct apply_options *o, const char *name,
 	int r = *dir ? beneath_mkdir_all(o->trash_fd, dir, 0700) : 0;
 
 	for (int i = 1; r == 0 && i < TRASH_TRIES; i++) {
-		g_autofree char *to = i == 1 ? g_strdup(path)
-			: g_strdup_printf("%s.%d", path, i);
+		g_autofree char *to = nth_name(path, i);
 
 		r = move_new(o->root_fd, name, o->trash_fd, to);
 		if (r == 0) {
@@ -104,6 +109,22 @@ int trash_move(const struct apply_options *o, const char *name,
 		r = 0;
 	}
 	return r < 0 ? r : -EEXIST;
+}
+
+char *trash_find(const struct apply_options *o, const char *path,
+	const struct entry *e)
+{
+	struct stat st;
+
+	for (int i = 1; i < TRASH_TRIES; i++) {
+		g_autofree char *name = nth_name(path, i);
+
+		if (beneath_stat(o->trash_fd, name, &st) < 0)
+			return NULL;
+		if (is_entry(o->trash_fd, name, e, false))
+			return g_steal_pointer(&name);
+	}
+	return NULL;
 }
 
 int trash_restore(const struct apply_options *o, const char *where,

@@ -48,7 +48,8 @@ int state_set(struct state *s, const char *name, const char *value,
 	GError **err);	/* NULL removes */
 
 /* Whole tables. load is sorted. store replaces all rows in one transaction
- * and records a digest over them; load verifies it: damage is FAIL_LOCAL. */
+ * and records a digest over them; load verifies it: damage is FAIL_LOCAL. Rows
+ * that are equal already are not written again; a damaged table is. */
 int state_load(struct state *s, enum state_table t, struct manifest **out,
 	GError **err);
 int state_store(struct state *s, enum state_table t, const struct manifest *m,
@@ -74,8 +75,10 @@ uint64_t state_count(struct state *s, enum state_table t);
  * program's own table), NULL without error when there is none. */
 int state_save_plan(struct state *s, const char *kind, const struct plan *p,
 	GError **err);
-int state_mark_op(struct state *s, const char *kind, size_t index,
-	const struct plan_op *op, GError **err);
+/* The outcomes of P's operations from FIRST to before END that have one, in one
+ * transaction. Those that a crash takes away are found again by apply. */
+int state_mark_ops(struct state *s, const char *kind, const struct plan *p,
+	size_t first, size_t end, GError **err);
 int state_load_plan(struct state *s, const char *kind, struct plan **out,
 	GError **err);
 int state_drop_plan(struct state *s, const char *kind, GError **err);

@@ -275,11 +275,20 @@ int state_save_plan(struct state *s, const char *kind, const struct plan *p,
 	return r;
 }
 
-int state_mark_op(struct state *s, const char *kind, size_t index,
-	const struct plan_op *op, GError **err)
+int state_mark_ops(struct state *s, const char *kind, const struct plan *p,
+	size_t first, size_t end, GError **err)
 {
+	bool own;
+
 	mutex_lock(&s->lock);
-	int r = mark_op(s, kind, index, op, err);
+	int r = state_begin_own(s, &own, err);
+
+	if (r == 0) {
+		for (size_t i = first; r == 0 && i < end; i++)
+			if (plan_at(p, i)->outcome != PLAN_TODO)
+				r = mark_op(s, kind, i, plan_at(p, i), err);
+		r = state_end_own(s, own, r, err);
+	}
 	mutex_unlock(&s->lock);
 	return r;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/mirror/state_internal.h"
+#include "merge/diff.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/path.h"
 #include "merge/plan.h"
@@ -282,13 +283,71 @@ int state_load(struct state *s, enum state_table t, struct manifest **out,
 	return 0;
 }
 
+/* All rows of a table, sorted, and whether they are what was stored. */
+static bool load_rows(struct state *s, enum state_table t,
+	struct manifest *m)
+{
+	sqlite3_stmt *stmt = state_stmt(s, STMT_ALL);
+	uint64_t sum = 0;
+
+	if (!stmt)
+		return false;
+	sqlite3_bind_int(stmt, 1, (int)t);
+	if (collect(s, stmt, m, &sum, NULL) < 0)
+		return false;
+	manifest_sort(m);
+	return sum == sum_get(s, t);
+}
+
+static bool same_row(const struct entry *a, const struct entry *b)
+{
+	return a->type == b->type && a->mode == b->mode &&
+		a->size == b->size && a->mtime_ns == b->mtime_ns &&
+		a->ctime_ns == b->ctime_ns && a->ino == b->ino &&
+		a->flags == b->flags &&
+		(!(a->flags & ENTRY_HASHED) ||
+			digest_equal(&a->digest, &b->digest)) &&
+		g_strcmp0(a->target, b->target) == 0;
+}
+
+/* Only the rows that differ are written: most of a big table stays. */
+static int update(struct state *s, enum state_table t,
+	const struct manifest *old, const struct manifest *m, GError **err)
+{
+	uint64_t sum = sum_get(s, t);
+	struct diff d;
+	struct diff_step step;
+	bool any = false;
+	int r = 0;
+
+	diff_init(&d, old, m);
+	while (r == 0 && diff_next(&d, &step)) {
+		if (step.a && step.b && same_row(step.a, step.b))
+			continue;
+		any = true;
+		if (step.a)
+			sum -= row_hash(step.a);
+		if (step.b) {
+			sum += row_hash(step.b);
+			r = insert(s, t, step.b, err);
+		} else {
+			r = erase(s, t, step.path, err);
+		}
+	}
+	return r < 0 || !any ? r : sum_set(s, t, sum, err);
+}
+
 static int store(struct state *s, enum state_table t,
 	const struct manifest *m, GError **err)
 {
-	sqlite3_stmt *stmt = state_stmt(s, STMT_CLEAR);
+	g_autoptr(manifest_auto) old = manifest_new();
+	sqlite3_stmt *stmt;
 	uint64_t sum = 0;
 	int r;
 
+	if (load_rows(s, t, old) && manifest_count(old) > 0)
+		return update(s, t, old, m, err);
+	stmt = state_stmt(s, STMT_CLEAR);
 	if (stmt)
 		sqlite3_bind_int(stmt, 1, (int)t);
 	r = state_run(s, stmt, err, "empty a table");

@@ -103,8 +103,11 @@ struct session *session_peek(const char *name, GError **err);
 /* --- fs/sync/populate.c ----------------------------------------------- */
 
 /* Makes the mirror equal to the local directory and records both baselines.
- * The mirror must hold nothing unrestored. */
-int populate_mirror(struct session *s, struct prepare_result *r, GError **err);
+ * The mirror must hold nothing unrestored. MIRROR: a scan of the mirror that is
+ * still true, taken over in any case, or NULL. *CHANGED: whether the mirror was
+ * written. */
+int populate_mirror(struct session *s, struct manifest *mirror,
+	struct prepare_result *r, bool *changed, GError **err);
 
 /* --- fs/sync/acknowledge.c -------------------------------------------- */
 

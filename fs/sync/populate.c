@@ -30,6 +30,7 @@ struct populate {
 	struct manifest *local, *mirror;	   /* scans */
 	struct manifest *base_local, *base_mirror; /* new, being made */
 	struct prepare_result *result;
+	bool changed; /* the mirror was not yet what the local directory is */
 	GError **err;
 };
 
@@ -42,22 +43,31 @@ static void add_dir_mode(struct populate *p, const char *path, unsigned mode)
 			g_strerror(-r));
 }
 
-/* Records the pair: L as the local side, the mirror's entry as it is now. */
-static int record(struct populate *p, const struct entry *l)
+/* Records the pair: L as the local side, MIRROR the mirror's as it is now. */
+static void record(struct populate *p, const struct entry *l,
+	const struct entry *mirror)
 {
-	struct entry m = *l;
-	struct stat st;
-	int r = beneath_stat(p->s->mirror_fd, l->path, &st);
+	struct entry m = *mirror;
 
-	if (r < 0)
-		return r;
-	entry_from_stat(&m, &st);
 	m.path = l->path;
 	m.target = l->target;
 	m.digest = l->digest;
 	m.flags = l->flags & ENTRY_HASHED;
 	manifest_add(p->base_local, l);
 	manifest_add(p->base_mirror, &m);
+}
+
+/* Records L and what was just made of it in the mirror. */
+static int record_made(struct populate *p, const struct entry *l)
+{
+	struct entry m = { 0 };
+	struct stat st;
+	int r = beneath_stat(p->s->mirror_fd, l->path, &st);
+
+	if (r < 0)
+		return r;
+	entry_from_stat(&m, &st);
+	record(p, l, &m);
 	return 0;
 }
 
@@ -167,6 +177,15 @@ static int clear_way(struct populate *p, const struct entry *l,
 	return beneath_remove_all(p->s->mirror_fd, l->path);
 }
 
+/* From the first write until the new baseline is stored there is none. */
+static int begin_change(struct populate *p)
+{
+	if (p->changed)
+		return 0;
+	p->changed = true;
+	return state_set(p->s->state, "baseline", "building", p->err);
+}
+
 static int take_entry(struct populate *p, const struct entry *seen)
 {
 	const struct entry *m = manifest_find(p->mirror, seen->path);
@@ -181,17 +200,21 @@ static int take_entry(struct populate *p, const struct entry *seen)
 		p->result->unreadable++;
 		return 0;
 	}
-	if (!is_current(&l, m)) {
-		r = clear_way(p, &l, m);
-		if (r == 0 && l.type == ENTRY_FILE)
-			r = copy_file(p, &l);
-		else if (r == 0 && l.type == ENTRY_LINK)
-			r = copy_link(p, &l);
-		else if (r == 0)
-			r = copy_dir(p, &l);
+	if (is_current(&l, m)) {
+		record(p, &l, m);
+		return 0;
 	}
+	r = begin_change(p);
 	if (r == 0)
-		r = record(p, &l);
+		r = clear_way(p, &l, m);
+	if (r == 0 && l.type == ENTRY_FILE)
+		r = copy_file(p, &l);
+	else if (r == 0 && l.type == ENTRY_LINK)
+		r = copy_link(p, &l);
+	else if (r == 0)
+		r = copy_dir(p, &l);
+	if (r == 0)
+		r = record_made(p, &l);
 	if (r != -ENOENT && r != -EACCES && r != -ELOOP)
 		return r;
 	/* Vanished, or became unreadable or a link, since the scan: left out
@@ -209,6 +232,9 @@ static int remove_extra(struct populate *p)
 
 		if (manifest_find(p->base_mirror, path))
 			continue;
+		r = begin_change(p);
+		if (r < 0)
+			return r;
 		r = beneath_remove_all(p->s->mirror_fd, path);
 		if (r < 0 && r != -ENOENT && r != -ENOTDIR)
 			return fail_errno(p->err, r, "remove %s from the mirror",
@@ -239,6 +265,8 @@ static int copy_all(struct populate *p)
 		const struct entry *l = manifest_at(p->local, i);
 		int r = take_entry(p, l);
 
+		if (r < 0 && p->err && *p->err)
+			return r;
 		if (r < 0) {
 			g_autofree char *shown = path_display(l->path);
 
@@ -262,8 +290,7 @@ static int scan_both(struct populate *p)
 	bool damaged = false;
 	g_autoptr(manifest_auto) cache_l = session_load_table(
 		p->s, STATE_BASE_LOCAL, &damaged);
-	g_autoptr(manifest_auto) cache_m = session_load_table(
-		p->s, STATE_BASE_MOUNT, &damaged);
+	g_autoptr(manifest_auto) cache_m = NULL;
 	struct scan_options o = {
 		.exclude = p->s->exclude,
 		.cache = cache_l,
@@ -272,16 +299,20 @@ static int scan_both(struct populate *p)
 
 	if (scan_tree(p->local_fd, &o, &p->local, NULL, p->err) < 0)
 		return -EIO;
+	if (p->mirror)
+		return 0;
+	cache_m = session_load_table(p->s, STATE_BASE_MOUNT, &damaged);
 	o.exclude = NULL;
 	o.cache = cache_m;
 	return scan_tree(p->s->mirror_fd, &o, &p->mirror, NULL, p->err);
 }
 
-int populate_mirror(struct session *s, struct prepare_result *result,
-	GError **err)
+int populate_mirror(struct session *s, struct manifest *mirror,
+	struct prepare_result *result, bool *changed, GError **err)
 {
 	struct populate p = {
 		.s = s, .local_fd = -1, .result = result, .err = err,
+		.mirror = mirror,
 		.base_local = manifest_new(), .base_mirror = manifest_new(),
 	};
 	bool replaced;
@@ -289,9 +320,6 @@ int populate_mirror(struct session *s, struct prepare_result *result,
 
 	p.local_fd = session_open_local(s, &replaced, err);
 	r = p.local_fd < 0 ? -EIO : scan_both(&p);
-	/* From here until the new baseline is stored there is none. */
-	if (r == 0)
-		r = state_set(s->state, "baseline", "building", err);
 	if (r == 0)
 		r = copy_all(&p);
 	if (r == 0)
@@ -302,5 +330,7 @@ int populate_mirror(struct session *s, struct prepare_result *result,
 	manifest_free(p.mirror);
 	manifest_free(p.base_local);
 	manifest_free(p.base_mirror);
+	if (r == 0)
+		*changed = p.changed;
 	return r < 0 ? -EIO : 0;
 }

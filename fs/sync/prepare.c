@@ -30,20 +30,21 @@ static bool has_baseline(struct session *s)
 	return mark && !strcmp(mark, "done");
 }
 
-/* Whether the mirror differs from the baseline. */
-static int mirror_has_work(struct session *s, bool *work, GError **err)
+/* Whether the mirror, of which *NOW becomes a scan, differs from the
+ * baseline. */
+static int mirror_has_work(struct session *s, struct manifest **now,
+	bool *work, GError **err)
 {
 	bool damaged = false;
 	g_autoptr(manifest_auto) base = session_load_table(
 		s, STATE_BASE_MOUNT, &damaged);
-	g_autoptr(manifest_auto) now = NULL;
 	struct scan_options o = {
 		.cache = base, .hash = SCAN_HASH_CHANGED,
 	};
 
-	if (scan_tree(s->mirror_fd, &o, &now, NULL, err) < 0)
+	if (scan_tree(s->mirror_fd, &o, now, NULL, err) < 0)
 		return -EIO;
-	*work = damaged || !manifest_equal_trees(base, now);
+	*work = damaged || !manifest_equal_trees(base, *now);
 	return 0;
 }
 
@@ -85,24 +86,15 @@ static int connect_for_prepare(struct session *s, GError **err)
 	return session_connect(s, err);
 }
 
-/* Makes the sandbox equal to the mirror, whatever it holds. */
-static int send_everything(struct session *s, struct prepare_result *r,
-	GError **err)
+/* Sends what the mirror has and the acknowledged state has not. */
+static int send_dirty(struct session *s, struct prepare_result *r, GError **err)
 {
-	struct tree_listing *l = NULL;
 	struct upload_result total = { 0 };
-	struct call call = session_call(s);
-	uint64_t batches;
+	uint64_t batches = s->counters.batches;
 	int ret;
 
-	session_step(s, "listing the sandbox", 0, 0, false);
-	ret = tree_list(s->tree, NULL, s->exclude, &call, &l, err);
-	if (ret == 0)
-		ret = acknowledge_listing(s, l, err);
-	tree_listing_free(l);
-	if (ret < 0 || session_reload_mirror(s, err) < 0)
+	if (session_reload_mirror(s, err) < 0)
 		return -EIO;
-	batches = s->counters.batches;
 	ret = upload_until(s, mirror_sequence(s->mirror), 0, &total, err);
 	r->sent_files += total.files;
 	r->sent_bytes += total.bytes;
@@ -110,6 +102,22 @@ static int send_everything(struct session *s, struct prepare_result *r,
 	r->deleted += total.deleted;
 	r->batches += s->counters.batches - batches;
 	return ret;
+}
+
+/* Makes the sandbox equal to the mirror, whatever it holds. */
+static int send_everything(struct session *s, struct prepare_result *r,
+	GError **err)
+{
+	struct tree_listing *l = NULL;
+	struct call call = session_call(s);
+	int ret;
+
+	session_step(s, "listing the sandbox", 0, 0, false);
+	ret = tree_list(s->tree, NULL, s->exclude, &call, &l, err);
+	if (ret == 0)
+		ret = acknowledge_listing(s, l, err);
+	tree_listing_free(l);
+	return ret < 0 ? -EIO : send_dirty(s, r, err);
 }
 
 static int take_local(struct session *s, GError **err)
@@ -128,19 +136,56 @@ static int take_local(struct session *s, GError **err)
 	return 0;
 }
 
-/* A new baseline: local -> mirror -> sandbox. */
-static int prepare_new(struct session *s, struct prepare_result *r,
-	GError **err)
+static void add_words(GString *text, const char *key, char **words)
 {
+	for (; words && *words; words++) {
+		g_autofree char *word = g_strescape(*words, NULL);
+
+		g_string_append_printf(text, "%s %s\n", key, word);
+	}
+}
+
+/* What the options make of the workspace's extent, as text; g_free it. */
+static char *extent(const struct session_options *o)
+{
+	GString *text = g_string_new(o->gitignore ? "gitignore\n" : "");
+
+	add_words(text, "exclude", o->exclude);
+	add_words(text, "preserve", o->preserve);
+	add_words(text, "runtime", (char *[]){ o->runtime_dir, NULL });
+	return g_string_free(text, FALSE);
+}
+
+/* A new baseline: local -> mirror -> sandbox. MIRROR: as for populate_mirror();
+ * FRESH: what the sandbox acknowledged was compared with it in this run. */
+static int prepare_new(struct session *s, struct manifest *mirror, bool fresh,
+	struct prepare_result *r, GError **err)
+{
+	g_autofree char *now = extent(s->options);
+	g_autofree char *was = state_get(s->state, "extent");
+	bool changed = true;
+
 	session_unload_mirror(s);
-	if (take_local(s, err) < 0 || populate_mirror(s, r, err) < 0)
+	if (take_local(s, err) < 0) {
+		manifest_free(mirror);
+		return -EIO;
+	}
+	if (populate_mirror(s, mirror, r, &changed, err) < 0)
 		return -EIO;
 	if (state_drop_plan(s->state, "undo", err) < 0)
 		return -EIO;
+	/* Nothing moved anywhere: no second look at the sandbox. */
+	if (!changed && fresh && g_strcmp0(now, was) == 0) {
+		if (send_dirty(s, r, err) < 0)
+			return -EIO;
+		return r->batches ? refresh_flow(s, err) : 0;
+	}
 	if (send_everything(s, r, err) < 0)
 		return -EIO;
 	/* Our own batches, as the next difference would tell them again. */
-	return refresh_flow(s, err);
+	if (refresh_flow(s, err) < 0)
+		return -EIO;
+	return state_set(s->state, "extent", now, err);
 }
 
 /* The work of an earlier run goes on: in with what the sandbox did, out with
@@ -186,39 +231,50 @@ static int attach(struct session *s, struct prepare_result *r, GError **err)
 	return state_commit(s->state, err);
 }
 
-/* Nothing anywhere is waiting to come home? Looks at the sandbox too. */
-static int is_settled(struct session *s, bool *settled, GError **err)
+/* What is known before a new baseline is made. */
+struct look {
+	bool settled;		 /* nothing anywhere waits to come home */
+	bool fresh;		 /* the sandbox was compared, too */
+	struct manifest *mirror; /* a scan, or NULL; owned */
+};
+
+static int look_around(struct session *s, struct look *l, GError **err)
 {
 	bool work = true;
 
-	*settled = false;
 	if (!has_baseline(s)) {
-		*settled = true;
+		l->settled = true;
 		return 0;
 	}
 	if (has_open_plan(s))
 		return 0;
 	/* What the sandbox did counts as soon as it is in the mirror. */
-	if (state_count(s->state, STATE_ACK_REMOTE) &&
-		refresh_flow(s, err) < 0)
+	l->fresh = state_count(s->state, STATE_ACK_REMOTE) > 0;
+	if (l->fresh && refresh_flow(s, err) < 0)
 		return -EIO;
-	if (mirror_has_work(s, &work, err) < 0)
+	if (mirror_has_work(s, &l->mirror, &work, err) < 0)
 		return -EIO;
-	*settled = !work;
+	l->settled = !work;
 	return 0;
 }
 
 static int prepare(struct session *s, struct prepare_result *r, GError **err)
 {
-	bool settled;
+	struct look l = { 0 };
 
 	if (connect_for_prepare(s, err) < 0)
 		return -EIO;
 	if (!s->options->local)
 		return attach(s, r, err);
-	if (is_settled(s, &settled, err) < 0)
+	if (look_around(s, &l, err) < 0) {
+		manifest_free(l.mirror);
 		return -EIO;
-	return settled ? prepare_new(s, r, err) : resume(s, r, err);
+	}
+	if (l.settled)
+		return prepare_new(s, g_steal_pointer(&l.mirror), l.fresh, r,
+			err);
+	manifest_free(l.mirror);
+	return resume(s, r, err);
 }
 
 int session_prepare(struct session *s, struct prepare_result *r, GError **err)

@@ -34,7 +34,7 @@
 #include "merge/lib/path.h"
 #include "merge/scan.h"
 
-enum { RESTORE_ROUNDS = 3 };
+enum { RESTORE_ROUNDS = 3, MARK_GROUP = 256 };
 
 static int open_theirs(void *ctx, const char *path, const struct entry *want,
 	GError **err)
@@ -60,13 +60,40 @@ static int open_base(void *ctx, const struct digest *digest)
 	return base_store_open(r->s->base, digest);
 }
 
+static int mark_until(struct restore *r, const struct plan *p, size_t end,
+	GError **err)
+{
+	size_t first = r->marked;
+
+	r->marked = end;
+	return state_mark_ops(
+		r->s->state, "restore", p, first, end, err);
+}
+
+/* Outcomes are kept in groups, as each transaction waits for the disk. A kill
+ * loses those of the last group: apply finds by the state of each path, and of
+ * the trash, that it was done. */
 static int mark(void *ctx, const struct plan *p, size_t index, GError **err)
 {
 	struct restore *r = ctx;
 
 	session_step(r->s, "restoring", index + 1, plan_count(p), false);
-	return state_mark_op(r->s->state, "restore", index,
-		plan_at(p, index), err);
+	if (index + 1 - r->marked < MARK_GROUP)
+		return 0;
+	return mark_until(r, p, index + 1, err);
+}
+
+/* Applies a plan that is journalled, and keeps all its outcomes. */
+static int apply_journalled(struct restore *r, struct plan *p,
+	const struct apply_options *o, GError **err)
+{
+	int ret;
+
+	r->marked = 0;
+	ret = apply_plan(p, o, err);
+	if (mark_until(r, p, plan_count(p), ret == 0 ? err : NULL) < 0)
+		ret = -EIO;
+	return ret;
 }
 
 static int scan_sides(struct restore *r, GError **err)
@@ -239,7 +266,7 @@ static int merge_rounds(struct restore *r, GError **err)
 		if (i > 0)
 			drop_reported(r->all, plan);
 		if (state_save_plan(r->s->state, "restore", plan, err) < 0 ||
-			apply_plan(plan, &ao, err) < 0)
+			apply_journalled(r, plan, &ao, err) < 0)
 			return -EIO;
 		again = has_changed_ops(plan);
 		if (again && i + 1 == RESTORE_ROUNDS)
@@ -262,7 +289,7 @@ static int finish_interrupted(struct restore *r, GError **err)
 	if (!plan)
 		return 0;
 	log_write(LOG_INFO, "finishing an interrupted restore");
-	int ret = apply_plan(plan, &ao, err);
+	int ret = apply_journalled(r, plan, &ao, err);
 
 	if (ret == 0)
 		keep_lines(r->all, plan);

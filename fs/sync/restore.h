@@ -20,6 +20,7 @@ struct restore {
 	char *staging;		/* name below the session's directory */
 	char *note, *diff;
 	int64_t deadline_ns;
+	size_t marked;		/* outcomes of the plan kept so far */
 	bool damaged, replaced, fold_case, interrupted, unsent;
 };
 
