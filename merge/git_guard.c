@@ -47,6 +47,19 @@ static bool is_blank(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* A pattern that begins with a vertical tab or a form feed is never finished:
+ * libgit2 takes it for an empty one that is still to be read. */
+static bool is_endless(const char *line, size_t len)
+{
+	for (size_t i = 0; i < len && line[i] != '#'; i++) {
+		if (line[i] == '\v' || line[i] == '\f')
+			return true;
+		if (!strchr(" \t\r/!\\", line[i]))
+			return false;
+	}
+	return false;
+}
+
 /* A line without its newline. What is left of a pattern is empty when it is
  * made of nothing but these characters; a plain "!" and "!/" are harmless. */
 static bool allows_line(const char *line, size_t len)
@@ -56,6 +69,8 @@ static bool allows_line(const char *line, size_t len)
 
 	if (nul)
 		len = nul - line;
+	if (is_endless(line, len))
+		return false;
 	if (len == 0 || line[0] != '!')
 		return true;
 	while (is_blank(line[len - 1]))
@@ -70,7 +85,7 @@ static bool allows_line(const char *line, size_t len)
 
 bool git_guard_allows_text(const char *text, size_t len)
 {
-	const char *end = text + len;
+	const char *end = len ? text + len : text;
 
 	while (text < end) {
 		const char *stop = memchr(text, '\n', end - text);

@@ -5,7 +5,8 @@
  *
  * libgit2 1.5 ends the process by a segmentation fault on a negated pattern of
  * which nothing is left once slashes, blanks and a lone backslash are taken
- * off ("!\", "!//"), when a pattern with a wildcard stands before it; and it
+ * off ("!\", "!//"), when a pattern with a wildcard stands before it; it never
+ * comes back from one that begins with a vertical tab or a form feed; and it
  * opens whatever has the name, so that a FIFO holds the caller for ever. A file
  * of either sort must not reach it.
  *

@@ -115,6 +115,12 @@ static const struct {
 	{ TEXT("**\n!\\/ \t"), false },
 	{ TEXT("!**\r\n!/\\/ "), false },
 	{ TEXT("*.o\n!\\\\"), false },
+	/* These never come back from it. */
+	{ TEXT("\v"), false },
+	{ TEXT("a\n\fx\n"), false },
+	{ TEXT(" \v"), false },
+	{ TEXT("!/\v"), false },
+	{ TEXT("a\vb\n# \f\n"), true },
 	{ TEXT(""), true },
 	{ TEXT("\n\n"), true },
 	{ TEXT("*.o\n!\n"), true },
