@@ -6,5 +6,6 @@
 extern const struct remote_ops provider_local;
 extern const struct remote_ops provider_command;
 extern const struct remote_ops provider_ssh;
+extern const struct remote_ops provider_docker;
 
 #endif

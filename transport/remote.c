@@ -28,6 +28,7 @@ static const struct remote_ops *const providers[] = {
 	&provider_local,
 	&provider_command,
 	&provider_ssh,
+	&provider_docker,
 };
 
 struct remote {

@@ -323,6 +323,31 @@ struct session *session_open(const char *name, GError **err)
 	return s;
 }
 
+/* A sandbox made anew can hold an older copy of the workspace, our mark
+ * included (an image, a volume's backup). What such a one says is no news of
+ * what was acknowledged: FAIL_GONE, until everything is sent again. */
+static int check_identity(struct session *s, bool is_new,
+	const struct call *call, GError **err)
+{
+	g_autoptr(GError) why = NULL;
+	g_autofree char *known = state_get(s->state, "sandbox-identity");
+	g_autofree char *now = remote_identity(s->remote, call, &why);
+
+	if (why) {
+		g_propagate_error(err, g_steal_pointer(&why));
+		return -EIO;
+	}
+	if (!now || g_strcmp0(known, now) == 0)
+		return 0;
+	if (is_new || !known)
+		return state_set(s->state, "sandbox-identity", now, err);
+	return fail(err, FAIL_GONE,
+		"sandbox %s:%s: was replaced by another of that name; "
+		"`sandmount restore %s` merges what the mirror holds, "
+		"`prepare` sends it to the new one", s->spec->provider,
+		s->spec->sandbox_id, s->name);
+}
+
 int session_connect(struct session *s, GError **err)
 {
 	struct tree_config c = {
@@ -338,7 +363,7 @@ int session_connect(struct session *s, GError **err)
 		return 0;
 	if (!s->remote)
 		s->remote = remote_open(s->spec, &call, err);
-	if (!s->remote)
+	if (!s->remote || check_identity(s, c.create, &call, err) < 0)
 		return -EIO;
 	s->tree = tree_open(s->remote, &c, &call, err);
 	return s->tree ? 0 : -EIO;

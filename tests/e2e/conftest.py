@@ -14,6 +14,8 @@ import time
 
 import pytest
 
+import engines
+
 SANDMOUNT = os.environ.get("SANDMOUNT", "build/gcc/sandmount")
 
 
@@ -117,6 +119,10 @@ class World:
                     os.kill(pid, signal.SIGKILL)
             except (OSError, ValueError):
                 pass
+
+
+def pytest_sessionfinish():
+    engines.stop_all()
 
 
 @pytest.fixture
