@@ -63,6 +63,8 @@ bool entry_stat_matches(const struct entry *e, const struct stat *st)
 
 static bool same_file(const struct entry *a, const struct entry *b)
 {
+	if ((a->flags | b->flags) & ENTRY_STUB)
+		return a->ino && a->ino == b->ino;
 	if (a->size != b->size)
 		return false;
 	if (a->flags & b->flags & ENTRY_HASHED)

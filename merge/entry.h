@@ -22,6 +22,8 @@ enum entry_flag {
 	ENTRY_UNREADABLE = 1 << 1, /* there, but could not be read or listed */
 	ENTRY_RACY = 1 << 2, /* changed so close to the scan that equal stat
 			      * values do not prove equal content */
+	ENTRY_STUB = 1 << 3, /* seen by a scan of the mirror: the file's bytes
+			      * are still in the sandbox. Never stored */
 };
 
 struct entry {
@@ -49,7 +51,8 @@ void entry_from_stat(struct entry *e, const struct stat *st);
 bool entry_stat_matches(const struct entry *e, const struct stat *st);
 
 /* Same type and content: digests where both are hashed (files of different
- * size are never equal); link targets; directories always. A file without a
+ * size are never equal); link targets; directories always. A stub is the same
+ * as what has its ino: nobody here has touched bytes that are not here. A file without a
  * digest on either side is equal only when size, mtime, ctime and ino all
  * match and neither is racy. Modes and mtimes of hashed files do not count. */
 bool entry_same_content(const struct entry *a, const struct entry *b);

@@ -62,6 +62,14 @@ static void take_file(struct worker *w, struct entry *e, const struct stat *st)
 	const struct manifest *cache = w->s->o->cache;
 	const struct entry *known = cache ? manifest_find(cache, e->path) : NULL;
 
+	if (w->s->o->stubs != SCAN_NO_STUBS && st->st_mode & S_ISVTX) {
+		e->flags |= ENTRY_STUB;
+		if (w->s->o->stubs == SCAN_STUBS_UNREADABLE)
+			e->flags |= ENTRY_UNREADABLE;
+		e->mode &= (uint16_t)~S_ISVTX;
+		add_done(w, e);
+		return;
+	}
 	if (known && known->type == ENTRY_FILE &&
 		known->flags & ENTRY_HASHED && entry_stat_matches(known, st)) {
 		e->digest = known->digest;

@@ -32,12 +32,21 @@ enum scan_hash {
 	SCAN_HASH_CHANGED, /* every file ends up hashed */
 };
 
+/* Of the mirror: regular files with the sticky bit hold no bytes yet. They come
+ * as ENTRY_STUB, without the bit, unread and unhashed. */
+enum scan_stubs {
+	SCAN_NO_STUBS,	  /* it is no mirror */
+	SCAN_STUBS,
+	SCAN_STUBS_UNREADABLE, /* and flagged ENTRY_UNREADABLE besides */
+};
+
 struct scan_options {
 	const struct exclude *exclude; /* may be NULL */
 	const struct manifest *cache;  /* may be NULL */
 	enum scan_hash hash;
 	unsigned threads;		/* 0: one a processor, at most 8 */
 	const volatile int *cancel;	/* non-zero stops: FAIL_CANCELLED */
+	enum scan_stubs stubs;
 	bool keep_temps;  /* else our own leftovers (io_is_temp_name) are left
 			   * out */
 	/* Called before a file is read, by any of the threads, with no lock

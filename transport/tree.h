@@ -89,6 +89,23 @@ int tree_hash(struct tree *t, const GPtrArray *paths, const struct call *call,
 int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
 	const struct call *call, struct manifest **got, GError **err);
 
+/* The same with proof, for bytes that are shown as a file that was listed
+ * before: `files` holds only regular files that the sandbox's own stat says
+ * did not change while they were read, as that stat describes them (ino, ctime
+ * and all) with the digest of the bytes staged; `seen` is what it said of PATHS
+ * afterwards: a path without entry is not there. */
+struct tree_filled {
+	struct manifest *files, *seen;	/* owned by the caller on success */
+};
+struct tree_progress {
+	void (*received)(void *ctx, uint64_t bytes);	/* more of them */
+	void *ctx;
+};
+/* PROGRESS may be NULL. */
+int tree_fill(struct tree *t, const GPtrArray *paths, int staging_fd,
+	const struct call *call, const struct tree_progress *progress,
+	struct tree_filled *out, GError **err);
+
 /* --- batches -------------------------------------------------------- */
 
 enum batch_kind {

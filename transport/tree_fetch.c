@@ -17,6 +17,7 @@
 struct unpacking {
 	int pipe[2];
 	int staging_fd;
+	const struct tree_progress *progress;
 	struct manifest *got;
 	GError *why;
 	int result;
@@ -26,6 +27,8 @@ static int to_pipe(void *ctx, const void *buf, size_t len)
 {
 	struct unpacking *u = ctx;
 
+	if (u->progress)
+		u->progress->received(u->progress->ctx, len);
 	return io_write_full(u->pipe[1], buf, len);
 }
 
@@ -49,24 +52,27 @@ static void *unpack(void *arg)
 	return NULL;
 }
 
-static int run(struct tree *t, const GPtrArray *paths, struct unpacking *u,
+static int run(struct tree *t, const struct tree_request *q, struct unpacking *u,
 	const struct call *call, GError **err)
 {
+	const GPtrArray *paths = q->paths;
 	GString *list = tree_path_list(paths);
 	struct text_source text = { .text = list->str, .len = list->len };
 	struct source in = text_source(&text);
 	struct sink out = { .write = to_pipe, .ctx = u };
 	int r = tree_run(
-		t, "fetching", script_fetch, NULL, call, &in, &out, err);
+		t, "fetching", q->script, q->more, call, &in, &out, err);
 
 	g_string_free(list, TRUE);
 	return r;
 }
 
-int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
+int tree_receive(struct tree *t, const struct tree_request *q, int staging_fd,
 	const struct call *call, struct manifest **got, GError **err)
 {
-	struct unpacking u = { .staging_fd = staging_fd };
+	struct unpacking u = {
+		.staging_fd = staging_fd, .progress = q->progress,
+	};
 	g_autoptr(GError) why = NULL;
 	pthread_t thread;
 	int r;
@@ -79,7 +85,7 @@ int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
 		close(u.pipe[1]);
 		return fail_errno(err, -r, "fetch: start a thread");
 	}
-	r = run(t, paths, &u, call, &why);
+	r = run(t, q, &u, call, &why);
 	close(u.pipe[1]);
 	pthread_join(thread, NULL);
 	/* The reason of the side that failed first: a broken pipe is only what
@@ -96,4 +102,14 @@ int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
 	else
 		manifest_free(u.got);
 	return r < 0 ? -EIO : 0;
+}
+
+int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
+	const struct call *call, struct manifest **got, GError **err)
+{
+	const struct tree_request q = {
+		.script = script_fetch, .paths = paths,
+	};
+
+	return tree_receive(t, &q, staging_fd, call, got, err);
 }

@@ -22,6 +22,18 @@ struct answer {
 };
 struct sink answer_sink(struct answer *a);
 
+struct tree_request {
+	const char *script;
+	const char *const *more;	/* arguments; may be NULL */
+	const GPtrArray *paths;		/* its input */
+	const struct tree_progress *progress;	/* may be NULL */
+};
+/* Runs the script and unpacks the archives it prints into STAGING_FD. */
+int tree_receive(struct tree *t, const struct tree_request *q, int staging_fd,
+	const struct call *call, struct manifest **got, GError **err);
+/* Twelve random hexadecimal digits; g_free. */
+char *tree_random_word(void);
+
 /* FAIL_GONE with what to do. */
 int tree_gone(const struct tree *t, GError **err);
 /* FAIL_PROTOCOL: an answer of WHAT that makes no sense. */

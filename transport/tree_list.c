@@ -152,7 +152,7 @@ static int take_answer(const struct tree *t, const GString *text,
 		err);
 }
 
-static char *random_word(void)
+char *tree_random_word(void)
 {
 	uint8_t raw[6];
 	GString *s = g_string_new(NULL);
@@ -192,7 +192,7 @@ int tree_list(struct tree *t, const char *since, const struct exclude *exclude,
 
 	l->entries = manifest_new();
 	l->gone = g_ptr_array_new_with_free_func(g_free);
-	l->id = random_word();
+	l->id = tree_random_word();
 	g_ptr_array_add(args, g_strdup(since ? since : ""));
 	g_ptr_array_add(args, g_strdup(l->id));
 	g_ptr_array_add(args, g_strdup(t->has_printf ? "yes" : "no"));

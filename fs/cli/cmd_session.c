@@ -22,6 +22,8 @@ static int prepare(struct start *s, const struct mount_options *m)
 	struct session *session;
 	int code = EXIT_DONE;
 
+	/* Nobody could open a stub without a mount. */
+	s->options->prefetch_all |= !s->options->local;
 	session = session_start(s->name, s->spec, s->options, &why);
 	if (!session)
 		return cli_fail(why);

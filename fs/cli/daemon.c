@@ -193,6 +193,8 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 		" files, %" G_GUINT64_FORMAT " bytes fetched%s", r->sent_files,
 		r->sent_bytes, r->fetched_files, r->fetched_bytes,
 		r->resumed ? "; unrestored work taken up" : "");
+	if (session_start_fetcher(l->session, err) < 0)
+		return -EIO;
 	if (session_set_state(l->session, SESSION_MOUNTED, l->mountpoint, NULL,
 		    err) < 0)
 		return -EIO;
@@ -259,6 +261,7 @@ static int end(struct life *l)
 
 	__atomic_store_n(&l->mounted, 2, __ATOMIC_RELEASE);
 	log_write(LOG_INFO, "unmounted");
+	session_stop_fetcher(l->session);
 	adapter_free(g_steal_pointer(&l->adapter));
 	if (session_finish(l->session, &report, &why) < 0) {
 		log_write(LOG_ERROR, "%s", why->message);
@@ -280,6 +283,8 @@ static int fail_begin(struct life *l, const GError *why)
 	if (l->session)
 		session_set_state(
 			l->session, SESSION_FAILED, NULL, why->message, NULL);
+	if (l->session)
+		session_stop_fetcher(l->session);
 	if (l->adapter)
 		adapter_free(g_steal_pointer(&l->adapter));
 	if (l->service)

@@ -49,6 +49,7 @@ void mount_options_release(struct mount_options *m)
 	g_free(m->fsync);
 	g_free(m->on_conflict);
 	g_free(m->progress);
+	g_free(m->prefetch);
 	g_strfreev(m->exclude);
 	g_strfreev(m->exclude_from);
 	g_strfreev(m->preserve);
@@ -60,7 +61,7 @@ void mount_options_release(struct mount_options *m)
 }
 
 /* The one table of the options of mount and prepare. */
-enum { ENTRIES = 24 };
+enum { ENTRIES = 25 };
 
 static void fill_entries(struct mount_options *m, GOptionEntry *e)
 {
@@ -102,6 +103,9 @@ static void fill_entries(struct mount_options *m, GOptionEntry *e)
 			"do not restore at unmount", NULL },
 		{ "foreground", 'f', 0, G_OPTION_ARG_NONE, &m->foreground,
 			"stay in the foreground", NULL },
+		{ "prefetch", 0, 0, G_OPTION_ARG_STRING, &m->prefetch,
+			"without --local: fetch every file now, or each when "
+			"it is opened (none, the default)", "all|none" },
 		{ "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &m->timeout,
 			"deadline of each command in the sandbox", "SECONDS" },
 		{ "trash-days", 0, 0, G_OPTION_ARG_INT, &m->trash_days,
@@ -354,6 +358,8 @@ static int check_words(const struct mount_options *m, GError **err)
 		return bad_value(err, "--on-conflict", m->on_conflict);
 	if (!is_one_of(m->progress, "auto|always|never"))
 		return bad_value(err, "--progress", m->progress);
+	if (!is_one_of(m->prefetch, "all|none"))
+		return bad_value(err, "--prefetch", m->prefetch);
 	if (m->timeout < 0 || m->poll < 0)
 		return fail(err, FAIL_USAGE,
 			"--timeout and --poll: give seconds greater than 0");
@@ -392,6 +398,7 @@ static int fill_session(const struct mount_options *m,
 	o->read_only = m->read_only;
 	o->no_restore = m->no_restore;
 	o->fsync_remote = g_strcmp0(m->fsync, "remote") == 0;
+	o->prefetch_all = g_strcmp0(m->prefetch, "all") == 0;
 	o->poll_seconds = m->poll;
 	o->timeout_ms = (int64_t)(m->timeout * 1000);
 	if (m->trash_days > 0)

@@ -42,6 +42,19 @@ static inline void reply_result(fuse_req_t req, int r)
 	fuse_reply_err(req, r < 0 ? -r : 0);
 }
 
+/* An operation that has to be done again when the bytes of NODE are there. */
+struct operation {
+	void (*again)(fuse_req_t req, const struct operation *op);
+	fuse_ino_t node;
+	struct fuse_file_info fi;
+	bool has_fi;
+	struct stat want;	/* setattr */
+	int which;
+};
+/* Waits for the bytes of a stub, holding no thread, then AGAIN; replies the
+ * error when they cannot be had. */
+void wait_for_content(fuse_req_t req, const struct operation *op);
+
 /* --- fs/fuse/ops_name.c ----------------------------------------------- */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t node, uint64_t count);

@@ -29,6 +29,14 @@ static const struct set_bit {
 	{ FUSE_SET_ATTR_MTIME_NOW, MIRROR_SET_MTIME_NOW },
 };
 
+static void set_again(fuse_req_t req, const struct operation *op)
+{
+	struct fuse_file_info fi = op->fi;
+	struct stat want = op->want;
+
+	op_setattr(req, op->node, &want, op->which, op->has_fi ? &fi : NULL);
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *want, int which,
 	struct fuse_file_info *fi)
 {
@@ -43,6 +51,16 @@ void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *want, int which,
 		if (which & set_bits[i].fuse)
 			bits |= set_bits[i].mirror;
 	r = mirror_setattr(mirror_of(req), &c, node, f, want, bits, &st);
+	if (r == -EINPROGRESS) {
+		struct operation op = {
+			.again = set_again, .node = node, .has_fi = fi != NULL,
+			.fi = fi ? *fi : (struct fuse_file_info){ 0 },
+			.want = *want, .which = which,
+		};
+
+		wait_for_content(req, &op);
+		return;
+	}
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

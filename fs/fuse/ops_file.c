@@ -17,6 +17,13 @@ static void set_file(struct fuse_file_info *fi, struct mirror_file *f)
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
 }
 
+static void open_again(fuse_req_t req, const struct operation *op)
+{
+	struct fuse_file_info fi = op->fi;
+
+	op_open(req, op->node, &fi);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct mirror *m = mirror_of(req);
@@ -25,6 +32,14 @@ void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	bool keep = false;
 	int r = mirror_open_file(m, &c, node, fi->flags, &f, &keep);
 
+	if (r == -EINPROGRESS) {
+		struct operation op = {
+			.again = open_again, .node = node, .fi = *fi,
+		};
+
+		wait_for_content(req, &op);
+		return;
+	}
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
 
 int mirror_getattr(struct mirror *m, uint64_t node, struct stat *st)
@@ -35,13 +36,22 @@ static char *reach(const struct node *n, int *flags)
 	return g_strdup_printf("/proc/self/fd/%d", n->files->fd);
 }
 
-static int set_mode(struct mirror *m, const struct node *n, const char *path,
+/* On disk the sticky bit of a file says that it is a stub; a user's own is
+ * only remembered. */
+static int set_mode(struct mirror *m, struct node *n, const char *path,
 	mode_t mode)
 {
+	mode_t bits = mode & 07777;
+
 	if (S_ISLNK(n->mode))
 		return -EOPNOTSUPP;
-	return fchmodat(m->config.root_fd, path, mode & 07777, 0) < 0 ? -errno
-								       : 0;
+	if (S_ISREG(n->mode))
+		bits = (bits & ~(mode_t)S_ISVTX) |
+			(n->content == CONTENT_COMPLETE ? 0 : S_ISVTX);
+	if (fchmodat(m->config.root_fd, path, bits, 0) < 0)
+		return -errno;
+	n->sticky = S_ISREG(n->mode) && (mode & S_ISVTX);
+	return 0;
 }
 
 static int set_owner(struct mirror *m, const char *path, int flags,
@@ -67,6 +77,12 @@ static int set_size(struct mirror *m, const struct mirror_caller *c,
 	if (fd < 0)
 		return -errno;
 	r = ftruncate(fd, size) < 0 ? -errno : 0;
+	/* Nothing is missing of an empty file. */
+	if (r == 0 && size == 0 && n->content != CONTENT_COMPLETE) {
+		r = content_clear_mark(fd);
+		if (r == 0)
+			stub_end(m, n);
+	}
 	close(fd);
 	return r;
 }
@@ -129,6 +145,17 @@ static void refresh_node(struct mirror *m, struct node *n)
 		node_set_stat(n, &st);
 }
 
+/* What cannot be done to a file whose bytes are not here: its size and mtime
+ * say which bytes they are. */
+static bool needs_bytes(const struct node *n, const struct stat *want,
+	unsigned which)
+{
+	if (n->content == CONTENT_COMPLETE)
+		return false;
+	return (which & (MIRROR_SET_MTIME | MIRROR_SET_MTIME_NOW)) ||
+		(which & MIRROR_SET_SIZE && want->st_size > 0);
+}
+
 int mirror_setattr(struct mirror *m, const struct mirror_caller *c,
 	uint64_t node, struct mirror_file *file, const struct stat *want,
 	unsigned which, struct stat *out)
@@ -143,6 +170,12 @@ int mirror_setattr(struct mirror *m, const struct mirror_caller *c,
 	mutex_lock(&m->lock);
 	struct node *n = node_find(m, node);
 
+	if (n && !c->quiet && needs_bytes(n, want, which)) {
+		mutex_unlock(&m->lock);
+		return -EINPROGRESS;
+	}
+	if (n && which & (MIRROR_SET_SIZE | MIRROR_SET_MTIME))
+		fill_wait(m, n);
 	if (n)
 		r = set_all(m, c, n, file, want, which);
 	if (n)

@@ -46,6 +46,8 @@ static void describe(struct mirror *m, const struct place *p,
 	node_get_stat(p->node, &st);
 	st.st_ino = p->node->ino;
 	entry_from_stat(&c->now, &st);
+	if (c->now.type == ENTRY_FILE)
+		c->now.mode &= (uint16_t)~S_ISVTX;
 	if (c->now.type == ENTRY_LINK) {
 		char *target = NULL;
 
@@ -53,6 +55,17 @@ static void describe(struct mirror *m, const struct place *p,
 		c->now.target = target ? target : g_strdup("");
 	}
 	c->special = c->now.type == ENTRY_SPECIAL;
+}
+
+void mirror_describe(struct mirror *m, struct mirror_change *c)
+{
+	mutex_lock(&m->lock);
+	const struct place *p = m->flight && c->path
+		? g_ptr_array_index(m->flight, c->index) : NULL;
+
+	if (p && c->now.type == ENTRY_FILE)
+		describe(m, p, c);
+	mutex_unlock(&m->lock);
 }
 
 static void take_place(struct mirror *m, struct mirror_changes *out,

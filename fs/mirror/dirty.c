@@ -91,7 +91,9 @@ void keep_base(struct mirror *m, struct node *n)
 	autofd int fd = -1;
 	int r;
 
-	if (!S_ISREG(n->mode) || !has_clean_acked_place(n))
+	/* Of a stub there is nothing to keep. */
+	if (!S_ISREG(n->mode) || n->content != CONTENT_COMPLETE ||
+		!has_clean_acked_place(n))
 		return;
 	path = node_path(n);
 	fd = beneath_open(m->config.root_fd, path, O_RDONLY | O_NONBLOCK, 0);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
 #include "fs/mirror/state.h"
 #include "merge/lib/beneath.h"
@@ -30,6 +31,8 @@ static int load_entry(struct mirror *m, struct node *dir, int dir_fd,
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
+	if (content_is_stub(&st) && io_is_temp_name(name))
+		return unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
 	n = node_take(m, &st);
 	place_add(m, dir, name, n);
 	if (!S_ISDIR(st.st_mode))
@@ -95,7 +98,7 @@ static bool same_bytes(struct mirror *m, const struct place *p,
 	if (!(row->flags & ENTRY_HASHED) ||
 		p->node->size != (uint64_t)row->size)
 		return false;
-	fd = beneath_open(m->config.root_fd, path, O_RDONLY | O_NONBLOCK, 0);
+	fd = content_open(m->config.root_fd, path);
 	return fd >= 0 && digest_fd(fd, &d, NULL) == 0 &&
 		digest_equal(&d, &row->digest);
 }
@@ -125,6 +128,9 @@ static void compare_place(struct mirror *m, struct place *p,
 	} else if (S_ISLNK(n->mode)) {
 		if (!same_link(m, p, row))
 			mark_dirty(m, p, true);
+	} else if (n->content != CONTENT_COMPLETE) {
+		if ((n->mode & 0777) != (row->mode & 0777u))
+			mark_dirty(m, p, false);
 	} else if (S_ISREG(n->mode)) {
 		if (!(same_stat(n, row) && n->ctime_ns == row->ctime_ns) &&
 			!same_bytes(m, p, row))
@@ -140,7 +146,71 @@ static void compare_place(struct mirror *m, struct place *p,
 struct comparison {
 	struct mirror *m;
 	const struct manifest *rows;
+	GHashTable *sources;	/* &ino -> row, of files; NULL: not made yet */
+	GHashTable *claimed;	/* rows' paths that a stub moved away from */
 };
+
+/* The row that says which bytes stub N stands for, or NULL. */
+static const struct entry *source_of(struct comparison *c,
+	const struct node *n)
+{
+	if (!c->sources) {
+		c->sources = g_hash_table_new(g_int64_hash, g_int64_equal);
+		for (size_t i = 0; i < manifest_count(c->rows); i++) {
+			const struct entry *e = manifest_at(c->rows, i);
+
+			if (e->type == ENTRY_FILE && e->ino)
+				g_hash_table_insert(c->sources,
+					(gpointer)&e->ino, (gpointer)e);
+		}
+	}
+	return g_hash_table_lookup(c->sources, &n->ino);
+}
+
+/* A stub that is not where the sandbox has its bytes: moved there, or another
+ * name, or in the place of something else. */
+static void compare_stub(struct comparison *c, struct place *p,
+	const struct entry *row)
+{
+	const struct entry *source = source_of(c, p->node);
+	struct mirror *m = c->m;
+
+	if (!source) {
+		g_autofree char *path = place_path(p);
+		g_autofree char *shown = path_display(path);
+
+		/* Never to be sent: to the sandbox it is as if it had not
+		 * been touched. */
+		log_write(LOG_ERROR, "%s: it is not known what it is to hold; "
+			"it cannot be opened", shown);
+		p->acked = row != NULL;
+		return;
+	}
+	p->acked = row != NULL;
+	if (row || place_at(m, source->path) ||
+		!g_hash_table_add(c->claimed, (gpointer)source->path)) {
+		mark_dirty(m, p, true);
+		return;
+	}
+	p->acked = true;
+	g_hash_table_insert(m->moved, p, g_strdup(source->path));
+	mark_dirty(m, p, false);
+}
+
+/* An interrupted fill or truncation may have left another size or time. */
+static void mend_stub(struct mirror *m, struct node *n, const struct entry *row)
+{
+	g_autofree char *path = node_path(n);
+	autofd int fd = -1;
+	struct stat st;
+
+	if (n->size == (uint64_t)row->size && n->mtime_ns == row->mtime_ns)
+		return;
+	fd = content_open_stub(m->config.root_fd, path);
+	if (fd >= 0 && content_reset_stub(fd, row->size, row->mtime_ns) == 0 &&
+		fstat(fd, &st) == 0)
+		node_set_stat(n, &st);
+}
 
 static void compare_tree(struct comparison *c, struct node *dir,
 	const char *path)
@@ -156,7 +226,10 @@ static void compare_tree(struct comparison *c, struct node *dir,
 		g_autofree char *own = path_join(path, p->name);
 		const struct entry *row = manifest_find(c->rows, own);
 
-		if (row)
+		if (p->node->content != CONTENT_COMPLETE &&
+			!(row && row->ino == p->node->ino))
+			compare_stub(c, p, row);
+		else if (row)
 			compare_place(c->m, p, row);
 		else
 			mark_dirty(c->m, p, true);
@@ -165,16 +238,47 @@ static void compare_tree(struct comparison *c, struct node *dir,
 	}
 }
 
-static void find_gone(struct mirror *m, const struct manifest *rows)
+static void find_gone(const struct comparison *c)
 {
+	const struct manifest *rows = c->rows;
+	struct mirror *m = c->m;
+
 	for (size_t i = 0; i < manifest_count(rows); i++) {
 		const char *path = manifest_at(rows, i)->path;
 
-		if (!place_at(m, path)) {
+		if (!place_at(m, path) &&
+			!g_hash_table_contains(c->claimed, path)) {
 			m->seq++;
 			note_gone_path(m, path, m->seq, io_now_ns());
 		}
 	}
+}
+
+static void mend_stubs(struct comparison *c)
+{
+	GHashTableIter it;
+	gpointer value;
+
+	g_hash_table_iter_init(&it, c->m->stubs);
+	while (g_hash_table_iter_next(&it, NULL, &value)) {
+		struct node *n = value;
+		const struct entry *row = source_of(c, n);
+
+		if (row && n->content == CONTENT_STUB && n->names)
+			mend_stub(c->m, n, row);
+	}
+}
+
+static void compare_all(struct comparison *c)
+{
+	c->claimed = g_hash_table_new(g_str_hash, g_str_equal);
+	if (g_hash_table_size(c->m->stubs))
+		mend_stubs(c);
+	compare_tree(c, c->m->root, "");
+	find_gone(c);
+	g_hash_table_destroy(c->claimed);
+	if (c->sources)
+		g_hash_table_destroy(c->sources);
 }
 
 static int compare(struct mirror *m, GError **err)
@@ -188,8 +292,7 @@ static int compare(struct mirror *m, GError **err)
 		return -EIO;
 	}
 	c.rows = rows;
-	compare_tree(&c, m->root, "");
-	find_gone(m, rows);
+	compare_all(&c);
 	return 0;
 }
 
@@ -236,8 +339,7 @@ int mirror_recompare(struct mirror *m, GError **err)
 	g_hash_table_remove_all(m->dirty);
 	g_hash_table_remove_all(m->moved);
 	g_hash_table_remove_all(m->gone);
-	compare_tree(&c, m->root, "");
-	find_gone(m, rows);
+	compare_all(&c);
 	make_oldest(m);
 	mutex_unlock(&m->lock);
 	return 0;
@@ -252,6 +354,8 @@ struct mirror *mirror_open(const struct mirror_config *c, GError **err)
 	m->next_id = HIGH_RANGE;
 	mutex_init(&m->lock, RANK_TREE);
 	m->nodes = g_hash_table_new(g_int64_hash, g_int64_equal);
+	m->stubs = g_hash_table_new(g_int64_hash, g_int64_equal);
+	m->wants = wants_new();
 	m->dirty = g_hash_table_new(NULL, NULL);
 	m->moved = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	m->gone = g_hash_table_new_full(
@@ -298,6 +402,8 @@ void mirror_close(struct mirror *m)
 	while (g_hash_table_iter_next(&it, NULL, &value))
 		free_node(value);
 	g_hash_table_destroy(m->nodes);
+	g_hash_table_destroy(m->stubs);
+	wants_free(m->wants);
 	g_hash_table_destroy(m->dirty);
 	g_hash_table_destroy(m->moved);
 	g_hash_table_destroy(m->gone);
@@ -309,23 +415,7 @@ void mirror_close(struct mirror *m)
 
 int mirror_open_content(struct mirror *m, const char *path)
 {
-	int fd = beneath_open(
-		m->config.root_fd, path, O_RDONLY | O_NONBLOCK, 0);
-	struct stat st;
-
-	/* Ours, but without read permission for ourselves. */
-	if (fd == -EACCES && beneath_stat(m->config.root_fd, path, &st) == 0 &&
-		S_ISREG(st.st_mode) &&
-		beneath_chmod(m->config.root_fd, path,
-			st.st_mode | S_IRUSR) == 0) {
-		fd = beneath_open(m->config.root_fd, path, O_RDONLY, 0);
-		beneath_chmod(m->config.root_fd, path, st.st_mode & 07777);
-	}
-	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
-		close(fd);
-		return -EISDIR;
-	}
-	return fd;
+	return content_open(m->config.root_fd, path);
 }
 
 uint64_t mirror_special_count(struct mirror *m)

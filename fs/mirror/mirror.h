@@ -57,6 +57,7 @@ struct mirror_config {
 	struct state *state;	 /* borrowed: acknowledged rows */
 	const char *runtime_dir; /* reserved top-level name: -EACCES on use */
 	struct mirror_callbacks callbacks;
+	int64_t content_timeout_ms; /* of a wait for a stub's bytes */
 	bool read_only;		 /* changes give -EROFS, except quiet ones */
 };
 
@@ -94,7 +95,9 @@ enum mirror_set {
 	MIRROR_SET_SIZE = 8, MIRROR_SET_ATIME = 16, MIRROR_SET_MTIME = 32,
 	MIRROR_SET_ATIME_NOW = 64, MIRROR_SET_MTIME_NOW = 128,
 };
-/* WANT holds the values for the bits of WHICH. FILE may be NULL. */
+/* WANT holds the values for the bits of WHICH. FILE may be NULL. -EINPROGRESS:
+ * the file is a stub and its bytes are needed first (fs/mirror/want.h). A
+ * quiet caller changes size and mtime of a stub, which stays one. */
 int mirror_setattr(struct mirror *m, const struct mirror_caller *c,
 	uint64_t node, struct mirror_file *file, const struct stat *want,
 	unsigned which, struct stat *out);
@@ -125,7 +128,9 @@ int mirror_rename(struct mirror *m, const struct mirror_caller *c,
 	const char *new_name, unsigned flags);
 
 /* Open FLAGS as open(2) (O_CREAT never in open). *KEEP_CACHE (may be NULL):
- * the kernel's pages of the file are still good. */
+ * the kernel's pages of the file are still good. -EINPROGRESS: as
+ * mirror_setattr(); -ENODATA: the same for a quiet caller, who is not to
+ * wait. */
 int mirror_open_file(struct mirror *m, const struct mirror_caller *c,
 	uint64_t node, int flags, struct mirror_file **out, bool *keep_cache);
 int mirror_create(struct mirror *m, const struct mirror_caller *c,
@@ -205,6 +210,9 @@ struct mirror_changes *mirror_collect(struct mirror *m, uint64_t max_entries,
 /* True while the file at the change still is as collected (asked while it is
  * sent). */
 bool mirror_change_is_current(struct mirror *m, const struct mirror_change *c);
+/* Says in C what the file is by now; its bytes must not have changed but by
+ * being fetched. */
+void mirror_describe(struct mirror *m, struct mirror_change *c);
 /* Ends a collection and frees it. OK[i] says whether list[i] is in the sandbox
  * now; the others are dirty again, and their acked_path must say where the
  * sandbox has them by now: after a move was confirmed the caller has rebased
@@ -222,7 +230,7 @@ void mirror_mark(struct mirror *m, const char *path, bool dirty);
 /* --- for the session's flows ------------------------------------------ */
 
 /* THE way to read content outside the adapter: a descriptor of the file at
- * PATH, complete bytes only. -ENOENT, -EISDIR, … */
+ * PATH, complete bytes only. -ENODATA: a stub; -ENOENT, -EISDIR, … */
 int mirror_open_content(struct mirror *m, const char *path);
 /* FIFOs, sockets, devices in the mirror: number, for status. */
 uint64_t mirror_special_count(struct mirror *m);

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
+#include "fs/mirror/want_internal.h"
 
 static void fill_attr(struct node *n, struct mirror_attr *out)
 {
@@ -147,10 +149,13 @@ static int create(struct mirror *m, const struct mirror_caller *c,
 
 static int call_mknod(int root, const char *path, const struct creation *what)
 {
-	if (mknodat(root, path, what->mode, what->rdev) < 0)
+	/* The sticky bit of a file is the mark of a stub. */
+	mode_t mode = what->mode & ~(S_ISREG(what->mode) ? S_ISVTX : 0U);
+
+	if (mknodat(root, path, mode, what->rdev) < 0)
 		return -errno;
 	/* Our own umask must not count a second time. */
-	return fchmodat(root, path, what->mode & 07777, 0) < 0 ? -errno : 0;
+	return fchmodat(root, path, mode & 07777, 0) < 0 ? -errno : 0;
 }
 
 int mirror_mknod(struct mirror *m, const struct mirror_caller *c,
@@ -283,10 +288,10 @@ int mirror_create(struct mirror *m, const struct mirror_caller *c,
 
 	if (r == 0) {
 		fd = openat(m->config.root_fd, path,
-			backing_flags(flags) | O_CREAT | O_EXCL, mode & 07777);
+			backing_flags(flags) | O_CREAT | O_EXCL, mode & 06777);
 		r = fd < 0 ? -errno : 0;
 	}
-	if (r == 0 && fchmod(fd, mode & 07777) < 0)
+	if (r == 0 && fchmod(fd, mode & 06777) < 0)
 		r = -errno;
 	if (r == 0)
 		r = adopt(m, c, dir, name, path, attr, &n);
@@ -320,6 +325,9 @@ static int open_locked(struct mirror *m, const struct mirror_caller *c,
 	struct stat st;
 	int fd;
 
+	if (n->content != CONTENT_COMPLETE && !(flags & O_TRUNC))
+		return c->quiet ? -ENODATA : -EINPROGRESS;
+	fill_wait(m, n);
 	if ((flags & O_TRUNC) && n->size > 0 && !c->quiet)
 		keep_base(m, n);
 	if (!path && n->files)
@@ -334,6 +342,17 @@ static int open_locked(struct mirror *m, const struct mirror_caller *c,
 		path = NULL;
 	if (fd < 0)
 		return -errno;
+	if (n->content != CONTENT_COMPLETE) {
+		int r = content_clear_mark(fd);
+
+		if (r < 0) {
+			close(fd);
+			return r;
+		}
+		stub_end(m, n);
+	}
+	m->wants->used += n->unasked;
+	n->unasked = false;
 	if (flags & O_TRUNC) {
 		drop_setuid(c, n, fd);
 		if (fstat(fd, &st) == 0)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "fs/mirror/content.h"
 #include "merge/lib/path.h"
 
 #define NS INT64_C(1000000000)
@@ -28,28 +29,39 @@ void node_set_stat(struct node *n, const struct stat *st)
 {
 	n->ino = st->st_ino;
 	n->mode = st->st_mode;
+	if (S_ISREG(n->mode)) {
+		n->mode &= ~(uint32_t)S_ISVTX;
+		if (content_is_stub(st) && n->content == CONTENT_COMPLETE)
+			n->content = CONTENT_STUB;
+	}
 	n->nlink = (uint32_t)st->st_nlink;
 	n->uid = st->st_uid;
 	n->gid = st->st_gid;
 	n->rdev = st->st_rdev;
+	n->atime_ns = to_ns(&st->st_atim);
+	n->ctime_ns = to_ns(&st->st_ctim);
+	/* Half written, its size and mtime are not the file's. */
+	if (n->content == CONTENT_FILLING)
+		return;
 	n->size = (uint64_t)st->st_size;
 	n->blocks = (uint64_t)st->st_blocks;
-	n->atime_ns = to_ns(&st->st_atim);
 	n->mtime_ns = to_ns(&st->st_mtim);
-	n->ctime_ns = to_ns(&st->st_ctim);
 }
 
 void node_get_stat(const struct node *n, struct stat *st)
 {
 	*st = (struct stat){
 		.st_ino = n->id == MIRROR_ROOT ? n->ino : n->id,
-		.st_mode = n->mode,
+		.st_mode = n->mode | (n->sticky ? S_ISVTX : 0),
 		.st_nlink = n->nlink,
 		.st_uid = n->uid,
 		.st_gid = n->gid,
 		.st_rdev = n->rdev,
 		.st_size = (off_t)n->size,
-		.st_blocks = (blkcnt_t)n->blocks,
+		/* A file that is all hole reads as zeros: not said of one
+		 * whose bytes will come. */
+		.st_blocks = (blkcnt_t)(n->content == CONTENT_COMPLETE
+				? n->blocks : (n->size + 511) / 512),
 		.st_blksize = 4096,
 		.st_atim = from_ns(n->atime_ns),
 		.st_mtim = from_ns(n->mtime_ns),
@@ -79,6 +91,7 @@ struct node *node_take(struct mirror *m, const struct stat *st)
 	n->id = id;
 	node_set_stat(n, st);
 	g_hash_table_insert(m->nodes, &n->id, n);
+	stub_take(m, n);
 	if (!S_ISREG(n->mode) && !S_ISDIR(n->mode) && !S_ISLNK(n->mode))
 		m->special++;
 	return n;
@@ -91,6 +104,7 @@ void node_release(struct mirror *m, struct node *n)
 	if (!S_ISREG(n->mode) && !S_ISDIR(n->mode) && !S_ISLNK(n->mode))
 		m->special--;
 	g_hash_table_remove(m->nodes, &n->id);
+	stub_end(m, n);
 	if (n->children)
 		g_hash_table_destroy(n->children);
 	g_free(n);

@@ -18,6 +18,8 @@
  *	- a dirty place is in `dirty`, a clean one is not
  *	- a place in `moved` is acked and dirty
  *	- a node without places has lookups or open files
+ *	- a node is in `stubs`, by its inode, exactly when its content is not
+ *	  complete; a filling one is pinned
  */
 #include <sys/stat.h>
 #include <glib.h>
@@ -37,6 +39,11 @@ struct place {
 	char name[];
 };
 
+/* fs/mirror/content.h; fetching is a stub that a job asks for. */
+enum content_state {
+	CONTENT_COMPLETE, CONTENT_STUB, CONTENT_FETCHING, CONTENT_FILLING,
+};
+
 struct node {
 	uint64_t id;
 	uint64_t lookups;	/* references the kernel holds */
@@ -47,8 +54,12 @@ struct node {
 	int64_t atime_ns, mtime_ns, ctime_ns;
 	uint32_t mode, nlink, uid, gid;
 	uint64_t rdev;
-	uint32_t pins;		/* open directories */
+	uint32_t pins;		/* open directories; fetches under way */
 	bool cached;		/* the kernel's pages are of this content */
+	bool sticky;		/* a file to which a user gave that bit: shown,
+				 * never in `mode`, not on disk */
+	bool unasked;		/* its bytes came unasked and were not opened */
+	uint8_t content;	/* enum content_state */
 };
 
 struct gone {
@@ -71,6 +82,8 @@ struct mirror {
 	struct mirror_changes *collected; /* the collection under way */
 	uint64_t special;		/* FIFOs, sockets, devices */
 	bool warned;			/* that base bytes could not be kept */
+	GHashTable *stubs;		/* &ino -> struct node */
+	struct wants *wants;		/* fs/mirror/want.c; const after open */
 };
 
 struct mirror_file {
@@ -84,6 +97,18 @@ static inline bool is_dir(const struct node *n)
 {
 	return S_ISDIR(n->mode);
 }
+
+/* --- fs/mirror/want.c, fill.c: all with the lock held ------------------ */
+struct wants *wants_new(void);
+void wants_free(struct wants *w);
+/* Somebody's content arrived, or cannot: R. */
+void wants_end(struct mirror *m, const struct node *n, int r);
+/* Waits until nobody writes into N. */
+void fill_wait(struct mirror *m, const struct node *n);
+/* N's content is complete from now on. */
+void stub_end(struct mirror *m, struct node *n);
+/* Enters N, if it is a stub. */
+void stub_take(struct mirror *m, struct node *n);
 
 /* All with the lock held. */
 struct node *node_find(struct mirror *m, uint64_t id);

@@ -62,6 +62,9 @@ static const char *const statements[STMT_COUNT] = {
 		" flags, digest, target FROM entry WHERE tbl = ?"
 		" AND path >= ? AND path < ?",
 	[STMT_COUNT_ROWS] = "SELECT count(*) FROM entry WHERE tbl = ?",
+	[STMT_FIND_INODE] = "SELECT path, type, mode, size, mtime, ctime, ino,"
+		" flags, digest, target FROM entry"
+		" WHERE tbl = 2 AND ino = ?",
 	[STMT_OP_PUT] = "REPLACE INTO op VALUES(?, ?, ?, NULL)",
 	[STMT_OP_MARK] = "UPDATE op SET mark = ? WHERE kind = ? AND seq = ?",
 	[STMT_OP_ALL] = "SELECT text, mark FROM op WHERE kind = ?"

@@ -69,6 +69,26 @@ int state_move(struct state *s, enum state_table t, const char *from,
 bool state_has_below(struct state *s, enum state_table t, const char *dir);
 uint64_t state_count(struct state *s, enum state_table t);
 
+/* --- stubs: rows of STATE_ACK_MIRROR by the mirror's inode ------------ */
+
+/* Makes state_find_inode() quick: once for a session that has stubs. */
+int state_index_inodes(struct state *s, GError **err);
+/* The row of the file INO: its path (g_free), NULL when there is none. E as by
+ * state_find(), but without a target. */
+char *state_find_inode(struct state *s, uint64_t ino, struct entry *e);
+
+/* A row that is to become NOW if it still is WAS: the same path (of both),
+ * ino, size, mtime and ctime. */
+struct state_change {
+	enum state_table table;
+	struct entry was, now;
+	bool done;	/* out: false when the row is another by now */
+};
+/* Makes the N changes in one transaction (the open one, if a flow has one
+ * open). */
+int state_replace(struct state *s, struct state_change *changes, size_t n,
+	GError **err);
+
 /* --- the journal of a restore (and of a refresh), by KIND ------------- */
 /* "restore", "refresh": one plan each. save replaces; MARKED outcomes are kept
  * per operation. load gives the plan with all fields (static strings from the

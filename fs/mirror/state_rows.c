@@ -21,12 +21,18 @@ static uint64_t mix(uint64_t h, const void *data, size_t len)
 	return h;
 }
 
+/* What is stored of an entry's flags. */
+static int stored_flags(const struct entry *e)
+{
+	return e->flags & ~ENTRY_STUB;
+}
+
 /* FNV-1a over every field: against damage, not against malice. */
 static uint64_t row_hash(const struct entry *e)
 {
 	uint64_t h = UINT64_C(14695981039346656037);
 	int64_t numbers[] = { e->type, e->mode, e->size, e->mtime_ns,
-		e->ctime_ns, (int64_t)e->ino, e->flags };
+		e->ctime_ns, (int64_t)e->ino, stored_flags(e) };
 
 	h = mix(h, e->path, strlen(e->path) + 1);
 	h = mix(h, numbers, sizeof(numbers));
@@ -65,7 +71,7 @@ static int sum_set(struct state *s, enum state_table t, uint64_t sum,
 
 /* --- rows ------------------------------------------------------------ */
 
-static void read_row(sqlite3_stmt *stmt, struct entry *e)
+void state_read_row(sqlite3_stmt *stmt, struct entry *e)
 {
 	const void *digest = sqlite3_column_blob(stmt, 8);
 
@@ -82,7 +88,7 @@ static void read_row(sqlite3_stmt *stmt, struct entry *e)
 		memcpy(e->digest.bytes, digest, sizeof(e->digest.bytes));
 }
 
-static char *column_string(sqlite3_stmt *stmt, int column)
+char *state_column_string(sqlite3_stmt *stmt, int column)
 {
 	const void *data = sqlite3_column_blob(stmt, column);
 	int len = sqlite3_column_bytes(stmt, column);
@@ -92,7 +98,7 @@ static char *column_string(sqlite3_stmt *stmt, int column)
 	return data ? g_strndup(data, (gsize)len) : g_strdup("");
 }
 
-static bool find(struct state *s, enum state_table t, const char *path,
+bool state_find_row(struct state *s, enum state_table t, const char *path,
 	struct entry *e)
 {
 	sqlite3_stmt *stmt = state_stmt(s, STMT_FIND);
@@ -104,8 +110,8 @@ static bool find(struct state *s, enum state_table t, const char *path,
 	sqlite3_bind_blob(stmt, 2, path, (int)strlen(path), SQLITE_STATIC);
 	found = sqlite3_step(stmt) == SQLITE_ROW;
 	if (found) {
-		read_row(stmt, e);
-		e->target = column_string(stmt, 9);
+		state_read_row(stmt, e);
+		e->target = state_column_string(stmt, 9);
 	}
 	sqlite3_reset(stmt);
 	return found;
@@ -127,7 +133,7 @@ static int insert(struct state *s, enum state_table t, const struct entry *e,
 	sqlite3_bind_int64(stmt, 6, e->mtime_ns);
 	sqlite3_bind_int64(stmt, 7, e->ctime_ns);
 	sqlite3_bind_int64(stmt, 8, (int64_t)e->ino);
-	sqlite3_bind_int(stmt, 9, e->flags);
+	sqlite3_bind_int(stmt, 9, stored_flags(e));
 	if (e->flags & ENTRY_HASHED)
 		sqlite3_bind_blob(stmt, 10, e->digest.bytes,
 			sizeof(e->digest.bytes), SQLITE_STATIC);
@@ -156,7 +162,7 @@ static int take_out(struct state *s, enum state_table t, const char *path,
 {
 	struct entry old;
 
-	if (!find(s, t, path, &old))
+	if (!state_find_row(s, t, path, &old))
 		return 0;
 	old.path = path;
 	*sum -= row_hash(&old);
@@ -181,9 +187,18 @@ bool state_find(struct state *s, enum state_table t, const char *path,
 	struct entry *e)
 {
 	mutex_lock(&s->lock);
-	bool found = find(s, t, path, e);
+	bool found = state_find_row(s, t, path, e);
 	mutex_unlock(&s->lock);
 	return found;
+}
+
+int state_put_row(struct state *s, enum state_table t, const struct entry *e,
+	GError **err)
+{
+	uint64_t sum = sum_get(s, t);
+	int r = put(s, t, e, &sum, err);
+
+	return r < 0 ? r : sum_set(s, t, sum, err);
 }
 
 int state_put(struct state *s, enum state_table t, const struct entry *e,
@@ -194,14 +209,8 @@ int state_put(struct state *s, enum state_table t, const struct entry *e,
 	mutex_lock(&s->lock);
 	int r = state_begin_own(s, &own, err);
 
-	if (r == 0) {
-		uint64_t sum = sum_get(s, t);
-
-		r = put(s, t, e, &sum, err);
-		if (r == 0)
-			r = sum_set(s, t, sum, err);
-		r = state_end_own(s, own, r, err);
-	}
+	if (r == 0)
+		r = state_end_own(s, own, state_put_row(s, t, e, err), err);
 	mutex_unlock(&s->lock);
 	return r;
 }
@@ -236,10 +245,10 @@ static int collect(struct state *s, sqlite3_stmt *stmt, struct manifest *m,
 
 	while ((r = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct entry e;
-		g_autofree char *path = column_string(stmt, 0);
-		g_autofree char *target = column_string(stmt, 9);
+		g_autofree char *path = state_column_string(stmt, 0);
+		g_autofree char *target = state_column_string(stmt, 9);
 
-		read_row(stmt, &e);
+		state_read_row(stmt, &e);
 		e.path = path;
 		e.target = target;
 		if (!path || path_check(path, strlen(path)) < 0) {
@@ -384,7 +393,7 @@ static int subtree(struct state *s, enum state_table t, const char *dir,
 
 	if (!stmt)
 		return state_fail(s, err, "read entries");
-	if (find(s, t, dir, &top)) {
+	if (state_find_row(s, t, dir, &top)) {
 		top.path = dir;
 		manifest_add(m, &top);
 		top.path = NULL;

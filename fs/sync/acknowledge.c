@@ -145,7 +145,9 @@ int acknowledge_listing(struct session *s, const struct tree_listing *l,
 	bool damaged = false;
 	g_autoptr(manifest_auto) cache = session_load_table(
 		s, STATE_BASE_MOUNT, &damaged);
-	struct scan_options o = { .cache = cache, .hash = SCAN_HASH_CHANGED };
+	struct scan_options o = {
+		.cache = cache, .hash = SCAN_HASH_CHANGED, .stubs = SCAN_STUBS,
+	};
 	struct acknowledging a = {
 		.s = s, .listed = l->entries,
 		.old_mirror = session_load_table(

@@ -15,7 +15,9 @@
 struct base_store;
 struct exclude;
 struct state;
+struct mirror_changes;
 struct uploader;
+struct fetcher;
 
 struct counters {
 	uint64_t batches, files, bytes;		/* sent */
@@ -53,6 +55,7 @@ struct session {
 	uint64_t last_conflicts, last_held;	/* of the last restore */
 	struct counters counters;
 	struct uploader *uploader;
+	struct fetcher *fetcher;
 };
 
 /* --- fs/sync/session_json.c ------------------------------------------- */
@@ -67,6 +70,8 @@ int session_json_save(struct session *s, GError **err);
 /* Waits for its turn to run a flow, and gives it up. */
 void session_enter_flow(struct session *s);
 void session_leave_flow(struct session *s);
+/* Waits for it at most MS; false: not entered. */
+bool session_try_flow(struct session *s, int64_t ms);
 
 /* Reports progress; cheap when nobody listens. */
 void session_step(struct session *s, const char *what, uint64_t done,
@@ -136,7 +141,6 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 
 /* --- fs/sync/derive.c ------------------------------------------------- */
 
-struct mirror_changes;
 /* The batch for CHANGES; INDEX[i] (GArray of guint, one a batch op) is the
  * change an op came from. Changes without an op are either settled at once
  * (OK[i] true: nothing to send) or deferred to the next round (OK[i] false).
@@ -153,6 +157,37 @@ int assets_send(struct session *s, struct prepare_result *r, GError **err);
 
 /* Inside a flow. */
 int refresh_flow(struct session *s, GError **err);
+
+/* --- fs/sync/fetch.c -------------------------------------------------- */
+
+/* Makes the stubs NODES (of the mirror, which is loaded; each once) complete. Inside a
+ * flow. An error when one of them is not complete afterwards. */
+int fetch_nodes(struct session *s, const uint64_t *nodes, size_t n,
+	GError **err);
+/* The same with all there are; those that cannot be had are an error at the
+ * end, after the others. */
+int fetch_all(struct session *s, GError **err);
+
+/* --- fs/sync/stubs.c -------------------------------------------------- */
+
+/* Before BATCH (of CHANGES) is sent: fetches the stubs whose bytes go into it,
+ * and those whose only bytes in the sandbox it overwrites or deletes. 1: some
+ * were, and the changes' `now` is as they are now; 0: none; negative: not all
+ * came, and the batch must not be sent. */
+int stubs_before_batch(struct session *s, const struct mirror_changes *changes,
+	const struct batch *batch, GError **err);
+/* In a refresh, before anything is fetched: of CHANGED (path -> what is listed
+ * there, NULL: gone) those whose bytes were never here. The stub, wherever the
+ * mount's user has put it, stands for the new version or goes; the path is
+ * taken out of CHANGED, and rows that are gone out of the two tables. Loads the
+ * mirror. */
+int stubs_follow(struct session *s, struct manifest **ack_mirror,
+	struct manifest **ack_remote, GHashTable *changed, GError **err);
+
+/* --- fs/sync/attach.c ------------------------------------------------- */
+
+/* The sandbox's workspace as stubs: a new mirror. */
+int attach_new(struct session *s, GError **err);
 
 /* --- fs/sync/report.c ------------------------------------------------- */
 

@@ -303,6 +303,7 @@ static int scan_both(struct populate *p)
 		return 0;
 	cache_m = session_load_table(p->s, STATE_BASE_MOUNT, &damaged);
 	o.exclude = NULL;
+	o.stubs = SCAN_STUBS;
 	o.cache = cache_m;
 	return scan_tree(p->s->mirror_fd, &o, &p->mirror, NULL, p->err);
 }

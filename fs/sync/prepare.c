@@ -6,7 +6,7 @@
  * later time the session first looks whether anything was done in the mirror or
  * in the sandbox that is not home yet: then nothing of it is touched, the old
  * baseline stays, and the session goes on where it was. Without a local
- * directory everything the sandbox has is fetched: a refresh from nothing.
+ * directory the mirror becomes what the sandbox lists: fs/sync/attach.c.
  */
 #include "fs/sync/internal.h"
 
@@ -39,7 +39,7 @@ static int mirror_has_work(struct session *s, struct manifest **now,
 	g_autoptr(manifest_auto) base = session_load_table(
 		s, STATE_BASE_MOUNT, &damaged);
 	struct scan_options o = {
-		.cache = base, .hash = SCAN_HASH_CHANGED,
+		.cache = base, .hash = SCAN_HASH_CHANGED, .stubs = SCAN_STUBS,
 	};
 
 	if (scan_tree(s->mirror_fd, &o, now, NULL, err) < 0)
@@ -208,27 +208,14 @@ static int resume(struct session *s, struct prepare_result *r, GError **err)
 	return 0;
 }
 
-/* Everything from the sandbox; the baseline is what arrived. */
+/* Without a local directory: the files are stubs until they are needed. */
 static int attach(struct session *s, struct prepare_result *r, GError **err)
 {
-	g_autoptr(manifest_auto) now = NULL;
-	struct scan_options o = { .hash = SCAN_HASH_CHANGED };
+	int ret = has_baseline(s) ? resume(s, r, err) : attach_new(s, err);
 
-	if (has_baseline(s))
-		return resume(s, r, err);
-	if (session_load(s, err) < 0 || refresh_flow(s, err) < 0)
-		return -EIO;
-	if (scan_tree(s->mirror_fd, &o, &now, NULL, err) < 0)
-		return -EIO;
-	if (state_begin(s->state, err) < 0)
-		return -EIO;
-	if (state_store(s->state, STATE_BASE_LOCAL, now, err) < 0 ||
-		state_store(s->state, STATE_BASE_MOUNT, now, err) < 0 ||
-		state_set(s->state, "baseline", "done", err) < 0) {
-		state_rollback(s->state);
-		return -EIO;
-	}
-	return state_commit(s->state, err);
+	if (ret == 0 && s->options->prefetch_all)
+		ret = fetch_all(s, err);
+	return ret;
 }
 
 /* What is known before a new baseline is made. */

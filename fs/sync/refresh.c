@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "fs/mirror/base.h"
+#include "fs/mirror/content.h"
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
 #include "merge/apply.h"
@@ -206,6 +207,7 @@ static int scan_ours(struct refresh *r, GError **err)
 {
 	struct scan_options o = {
 		.cache = r->ack_mirror, .hash = SCAN_HASH_CHANGED,
+		.stubs = SCAN_STUBS,
 	};
 
 	return scan_tree(r->s->mirror_fd, &o, &r->ours, NULL, err);
@@ -271,8 +273,7 @@ static void keep_replaced(struct refresh *r)
 		if (!ack || ack->type != ENTRY_FILE ||
 			ack->size > TEXT_MERGE_LIMIT)
 			continue;
-		fd = beneath_open(r->s->mirror_fd, path,
-			O_RDONLY | O_NONBLOCK, 0);
+		fd = content_open(r->s->mirror_fd, path);
 		if (fd >= 0)
 			base_store_keep(r->s->base, fd, &d);
 	}
@@ -392,7 +393,9 @@ static int acknowledge_path(struct refresh *r, const char *path,
 		if (now.type == ENTRY_LINK && beneath_readlink(
 				r->s->mirror_fd, path, &target) == 0)
 			now.target = target;
-		if (now.type == ENTRY_FILE && t->type == ENTRY_FILE &&
+		if (content_is_stub(&st))
+			now.flags |= ENTRY_STUB;
+		else if (now.type == ENTRY_FILE && t->type == ENTRY_FILE &&
 			now.size == t->size)
 			scan_hash_file(r->s->mirror_fd, &now);
 		if (entry_same_content(&now, t) &&
@@ -552,7 +555,12 @@ int refresh_flow(struct session *s, GError **err)
 		r.changed = g_hash_table_new(g_str_hash, g_str_equal);
 		find_changed(&r);
 		spare_unreadable(&r);
-		if (damaged)
+		if (!damaged && g_hash_table_size(r.changed))
+			ret = stubs_follow(s, &r.ack_mirror, &r.ack_remote,
+				r.changed, err);
+		if (ret < 0)
+			;	/* said already */
+		else if (damaged)
 			ret = fail(err, FAIL_LOCAL,
 				"refresh: the record of what the sandbox "
 				"acknowledged is damaged; `sandmount restore "

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "fs/mirror/base.h"
+#include "fs/mirror/content.h"
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
 #include "fs/sync/restore.h"
@@ -42,7 +43,7 @@ static int open_theirs(void *ctx, const char *path, const struct entry *want,
 	struct restore *r = ctx;
 	int fd = r->s->mirror
 		? mirror_open_content(r->s->mirror, path)
-		: beneath_open(r->s->mirror_fd, path, O_RDONLY, 0);
+		: content_open(r->s->mirror_fd, path);
 
 	(void)want;
 	if (fd < 0) {
@@ -109,6 +110,7 @@ static int scan_sides(struct restore *r, GError **err)
 	if (scan_tree(r->local_fd, &o, &r->ours, NULL, err) < 0)
 		return -EIO;
 	o.cache = r->base_theirs;
+	o.stubs = SCAN_STUBS_UNREADABLE;
 	return scan_tree(r->s->mirror_fd, &o, &r->theirs, NULL, err);
 }
 
@@ -376,6 +378,20 @@ out:
 	r->unsent = true;
 }
 
+/* What is to be merged must be here; what cannot be had counts as unreadable:
+ * neither changed nor gone. */
+static void fetch_missing(struct restore *r)
+{
+	g_autoptr(GError) why = NULL;
+
+	if (!r->s->mirror || fetch_all(r->s, &why) == 0)
+		return;
+	log_write(LOG_WARNING, "before the restore: %s", why->message);
+	if (!r->note)
+		r->note = g_strdup(why->message);
+	r->unsent = true;
+}
+
 static void release(struct restore *r)
 {
 	if (r->local_fd >= 0)
@@ -470,6 +486,8 @@ static int restore_in_flow(struct session *s, const struct restore_options *o,
 		ret = session_set_state(s, SESSION_RESTORING, NULL, NULL, err);
 	if (ret == 0)
 		exchange_with_sandbox(&r);
+	if (ret == 0)
+		fetch_missing(&r);
 	if (ret == 0)
 		ret = run(&r, err);
 	if (ret == 0) {

@@ -48,6 +48,7 @@ void session_close(struct session *s)
 {
 	if (!s)
 		return;
+	session_stop_fetcher(s);
 	session_stop_uploader(s);
 	session_unload_mirror(s);
 	tree_close(s->tree);
@@ -390,6 +391,8 @@ int session_reload_mirror(struct session *s, GError **err)
 		.state = s->state,
 		.runtime_dir = s->options->runtime_dir,
 		.callbacks = { .dirty = on_dirty, .ctx = s },
+		.content_timeout_ms = s->options->timeout_ms
+			? s->options->timeout_ms : s->spec->timeout_ms,
 		.read_only = s->options->read_only,
 	};
 
@@ -497,6 +500,20 @@ void session_enter_flow(struct session *s)
 		cond_wait(&s->changed, &s->lock);
 	s->flow_busy = true;
 	mutex_unlock(&s->lock);
+}
+
+bool session_try_flow(struct session *s, int64_t ms)
+{
+	int64_t until = io_now_ns() + ms * 1000000;
+	bool mine;
+
+	mutex_lock(&s->lock);
+	while (s->flow_busy && cond_wait_until(&s->changed, &s->lock, until))
+		;
+	mine = !s->flow_busy;
+	s->flow_busy = true;
+	mutex_unlock(&s->lock);
+	return mine;
 }
 
 void session_leave_flow(struct session *s)

@@ -48,6 +48,7 @@ struct session_options {	/* all owned; kept in session.json */
 	char *runtime_dir;	/* default ".sandmount" */
 	char *on_conflict;	/* "both", "local", "sandbox" */
 	bool gitignore, read_only, fsync_remote, no_restore;
+	bool prefetch_all;	/* attach: every byte at once; not kept */
 	double poll_seconds;	/* 0: default */
 	int64_t timeout_ms;	/* 0: the spec's */
 	int trash_days;		/* default 14 */
@@ -99,8 +100,8 @@ void session_set_key(struct session *s, const char *api_key);
  * Brings local directory, mirror and sandbox to one state and records the
  * baseline (first time), or takes up the work of an earlier run: when the
  * mirror or the sandbox hold anything not yet restored, the old baseline
- * stays and nothing of it is touched. Without a local directory: attach,
- * everything is fetched. RESULT: what CLI.md's prepare prints.
+ * stays and nothing of it is touched. Without a local directory: attach, the
+ * files are stubs whose bytes are fetched when they are opened. RESULT: what CLI.md's prepare prints.
  */
 struct prepare_result {
 	uint64_t sent_files, sent_bytes, wire_bytes, batches, deleted;
@@ -128,6 +129,12 @@ void session_stop_uploader(struct session *s);
 int session_flush(struct session *s, int64_t deadline_ms, GError **err);
 /* Wakes the uploader (mirror callback). */
 void session_wake(struct session *s);
+
+/* The threads that fetch the bytes of stubs, for a mount: after the connection
+ * is there and before the mount is used; stop ends every wait with an error, so
+ * before the mount's own end. */
+int session_start_fetcher(struct session *s, GError **err);
+void session_stop_fetcher(struct session *s);
 
 /* Where changes of a refresh are applied while mounted: the mount point (so
  * that kernel and watchers see them); NULL: the mirror itself. TID of the thread

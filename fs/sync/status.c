@@ -159,7 +159,9 @@ static bool table_differs(struct session *s, enum state_table table)
 	bool damaged = false;
 	g_autoptr(manifest_auto) rows = session_load_table(s, table, &damaged);
 	g_autoptr(manifest_auto) now = NULL;
-	struct scan_options o = { .cache = rows, .hash = SCAN_HASH_CHANGED };
+	struct scan_options o = {
+		.cache = rows, .hash = SCAN_HASH_CHANGED, .stubs = SCAN_STUBS,
+	};
 
 	if (scan_tree(s->mirror_fd, &o, &now, NULL, NULL) < 0)
 		return true;

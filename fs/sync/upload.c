@@ -298,6 +298,16 @@ static int run_round(struct round *r, struct upload_result *out, GError **err)
 		log_ops(r);
 		return 0;
 	}
+	int fetched = stubs_before_batch(r->s, r->changes, r->batch, err);
+
+	if (fetched < 0)
+		return -EIO;
+	for (guint i = 0; fetched && i < r->batch->ops->len; i++) {
+		struct batch_op *op = g_ptr_array_index(r->batch->ops, i);
+
+		if (op->kind == BATCH_PUT)
+			plan_entry_set(&op->entry, &change_of(r, op)->now);
+	}
 	if (send_batch(r, &stats, err) < 0)
 		return -EIO;
 	out->files += stats.files;
