@@ -158,6 +158,13 @@ static int call_mknod(int root, const char *path, const struct creation *what)
 	return fchmodat(root, path, mode & 07777, 0) < 0 ? -errno : 0;
 }
 
+/* The sticky bit a new file was made with is only remembered. */
+static void show_sticky(struct node *n, mode_t mode, struct mirror_attr *out)
+{
+	n->sticky = (mode & S_ISVTX) != 0;
+	fill_attr(n, out);
+}
+
 int mirror_mknod(struct mirror *m, const struct mirror_caller *c,
 	uint64_t parent, const char *name, mode_t mode, dev_t rdev,
 	struct mirror_attr *out)
@@ -166,7 +173,15 @@ int mirror_mknod(struct mirror *m, const struct mirror_caller *c,
 
 	if ((S_ISCHR(mode) || S_ISBLK(mode)) && c->uid != 0)
 		return -EPERM;
-	return create(m, c, parent, name, call_mknod, &what, out);
+	int r = create(m, c, parent, name, call_mknod, &what, out);
+
+	if (r == 0 && S_ISREG(mode) && (mode & S_ISVTX)) {
+		mutex_lock(&m->lock);
+		/* Held by the reference that was just given. */
+		show_sticky(node_find(m, out->node), mode, out);
+		mutex_unlock(&m->lock);
+	}
+	return r;
 }
 
 static int call_mkdir(int root, const char *path, const struct creation *what)
@@ -295,6 +310,8 @@ int mirror_create(struct mirror *m, const struct mirror_caller *c,
 		r = -errno;
 	if (r == 0)
 		r = adopt(m, c, dir, name, path, attr, &n);
+	if (r == 0)
+		show_sticky(n, mode, attr);
 	if (r == 0)
 		*out = new_file(n, fd, flags);
 	else if (fd >= 0)
