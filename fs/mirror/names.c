@@ -335,7 +335,7 @@ static void drop_setuid(const struct mirror_caller *c, const struct node *n,
 
 /* The end of an open: its node may have changed by O_TRUNC. */
 static int open_locked(struct mirror *m, const struct mirror_caller *c,
-	struct node *n, int flags, struct mirror_file **out)
+	struct node *n, int flags, struct mirror_file **out) REQUIRES(m->lock)
 {
 	g_autofree char *path = node_path(n);
 	g_autofree char *proc = NULL;

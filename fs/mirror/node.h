@@ -104,7 +104,7 @@ void wants_free(struct wants *w);
 /* Somebody's content arrived, or cannot: R. */
 void wants_end(struct mirror *m, const struct node *n, int r);
 /* Waits until nobody writes into N. */
-void fill_wait(struct mirror *m, const struct node *n);
+void fill_wait(struct mirror *m, const struct node *n) REQUIRES(m->lock);
 /* N's content is complete from now on. */
 void stub_end(struct mirror *m, struct node *n);
 /* Enters N, if it is a stub. */
