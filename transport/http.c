@@ -7,7 +7,10 @@
 #include "transport/http_internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
@@ -18,6 +21,8 @@ enum {
 	CONNECT_MS = 15000,
 	/* Younger than the idle limits of load balancers on the way. */
 	CONNECTION_AGE_S = 50,
+	/* A peer that fell silent is noticed within 20 s. */
+	KEEP_IDLE_S = 10, KEEP_EVERY_S = 4, UNACKED_MS = 20000,
 	IDLE_CHANNELS = 8,
 	WAIT_MS = 1000,
 };
@@ -111,6 +116,7 @@ struct transfer {
 	const struct http_request *q;
 	const struct call *call;
 	struct http_answer *a;
+	size_t text_at;		/* how much of q->text went out */
 	size_t header_bytes;
 	bool body_begun;	/* the headers are complete */
 	int64_t moved_ns;	/* when a byte moved last */
@@ -118,10 +124,21 @@ struct transfer {
 	const char *over;	/* which limit was passed */
 };
 
+static ssize_t read_text(struct transfer *t, void *buf, size_t len)
+{
+	size_t n = MIN(len, t->q->text_len - t->text_at);
+
+	memcpy(buf, t->q->text + t->text_at, n);
+	t->text_at += n;
+	return (ssize_t)n;
+}
+
 static size_t on_read(char *buf, size_t size, size_t n, void *ctx)
 {
 	struct transfer *t = ctx;
-	ssize_t got = t->q->body->read(t->q->body->ctx, buf, size * n);
+	const struct http_request *q = t->q;
+	ssize_t got = q->text ? read_text(t, buf, size * n)
+			      : q->body->read(q->body->ctx, buf, size * n);
 
 	t->moved_ns = io_now_ns();
 	if (got < 0) {
@@ -232,7 +249,7 @@ static struct curl_slist *make_headers(const struct http_request *q)
 		typed |= !g_ascii_strncasecmp(*h, "content-type:", 13);
 		list = curl_slist_append(list, *h);
 	}
-	if (!typed && q->body)
+	if (!typed && (q->body || q->text))
 		list = curl_slist_append(list, "Content-Type:");
 	return list;
 }
@@ -242,6 +259,17 @@ static void free_headers(struct curl_slist *list)
 	for (struct curl_slist *l = list; l; l = l->next)
 		explicit_bzero(l->data, strlen(l->data));
 	curl_slist_free_all(list);
+}
+
+/* Fails on a Unix socket, where nothing gets lost on the way. */
+static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+	unsigned ms = UNACKED_MS;
+
+	(void)ctx;
+	(void)purpose;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	return CURL_SOCKOPT_OK;
 }
 
 void http_set_common(struct http *h, CURL *easy, const char *url, bool local)
@@ -255,6 +283,9 @@ void http_set_common(struct http *h, CURL *easy, const char *url, bool local)
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEP_IDLE_S);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEP_EVERY_S);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)CONNECTION_AGE_S);
 	if (h->ca_file)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, h->ca_file);
@@ -267,7 +298,7 @@ void http_set_common(struct http *h, CURL *easy, const char *url, bool local)
 
 static void set_body(CURL *easy, const struct http_request *q)
 {
-	if (!q->body) {
+	if (!q->body && !q->text) {
 		/* A POST without a body says so: Content-Length: 0. */
 		if (!strcmp(q->method, "POST")) {
 			curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -284,7 +315,7 @@ static void set_body(CURL *easy, const struct http_request *q)
 	curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
 	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
 	curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
-		(curl_off_t)q->body_size);
+		q->text ? (curl_off_t)q->text_len : (curl_off_t)q->body_size);
 }
 
 static void set_request(struct http *h, CURL *easy, struct transfer *t,

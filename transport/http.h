@@ -51,6 +51,9 @@ struct http_request {
 					 * NULL; may hold secrets */
 	struct source *body;		/* NULL: none */
 	int64_t body_size;		/* -1: not known, sent in chunks */
+	const char *text;		/* instead of BODY: bytes that can be
+					 * sent again; borrowed */
+	size_t text_len;
 	struct sink *out;		/* takes the body of a 2xx answer as it
 					 * comes; NULL: it is kept */
 	size_t keep_limit;		/* of a kept body; 0: HTTP_KEEP_LIMIT */
@@ -69,8 +72,8 @@ const char *http_header(const struct http_answer *a, const char *lower_name);
 
 /*
  * One request and its whole answer, of whatever status. status, content_type
- * and headers are set before the first byte reaches OUT. Fills *A also when it
- * fails (clear it always). Errors:
+ * and headers are set before the first byte reaches OUT, which may also change
+ * CALL's stall_ms. Fills *A also when it fails (clear it always). Errors:
  *	FAIL_USAGE	  the URL is none, or not safe for a key
  *	FAIL_UNAVAILABLE  no connection, no trust: certainly not done
  *	FAIL_UNKNOWN	  sent, and no answer or only a part of it; or the
@@ -80,6 +83,21 @@ const char *http_header(const struct http_answer *a, const char *lower_name);
  */
 int http_ask(struct http *h, const struct http_request *q,
 	const struct call *call, struct http_answer *a, GError **err);
+
+/*
+ * http_ask, again while the answer is that nothing was done (no connection,
+ * 429, 503) and, with REPEATABLE, also when it is not known (a lost answer, 500,
+ * 502, 504): at most 5 times, waiting as long as Retry-After says, else longer
+ * each time, all within CALL's deadline. Only for requests without BODY and
+ * OUT. The last answer or failure comes back.
+ */
+int http_ask_again(struct http *h, const struct http_request *q,
+	bool repeatable, const struct call *call, struct http_answer *a,
+	GError **err);
+/* Sleeps, unless cancelled or the deadline (io_now_ns; 0: none) comes first:
+ * FAIL_CANCELLED, FAIL_DEADLINE. */
+int http_wait(int64_t wait_ms, int64_t until_ns, struct cancel *cancel,
+	GError **err);
 
 /*
  * What an answer that is not 2xx means: sets *ERR and returns its code.

@@ -29,6 +29,7 @@ static const struct remote_ops *const providers[] = {
 	&provider_command,
 	&provider_ssh,
 	&provider_docker,
+	&provider_e2b,
 };
 
 struct remote {
@@ -81,10 +82,44 @@ static void settle(struct remote *r)
 			: remote_nonce();
 }
 
+bool remote_can_create(const char *provider)
+{
+	const struct remote_ops *ops = find_provider(provider, NULL);
+
+	return ops && ops->create;
+}
+
+/* Every call has a deadline: the spec's, unless the caller gives one. */
+static struct call with_deadline(const struct spec *spec,
+	const struct call *call)
+{
+	struct call c = *call;
+
+	if (!c.deadline_ms)
+		c.deadline_ms = spec->timeout_ms;
+	return c;
+}
+
+int remote_create(const struct spec *spec, const struct call *call, char **id,
+	GError **err)
+{
+	const struct remote_ops *ops = find_provider(spec->provider, err);
+	struct call c = with_deadline(spec, call);
+
+	if (!ops)
+		return -EINVAL;
+	if (!ops->create || !spec->template)
+		return fail(err, FAIL_USAGE,
+			"provider %s: cannot make a new sandbox%s", ops->name,
+			ops->create ? " without --template" : "");
+	return ops->create(spec, &c, id, err);
+}
+
 struct remote *remote_open(const struct spec *spec, const struct call *call,
 	GError **err)
 {
 	const struct remote_ops *ops = find_provider(spec->provider, err);
+	struct call c = with_deadline(spec, call);
 	struct remote *r;
 	int code;
 
@@ -98,7 +133,7 @@ struct remote *remote_open(const struct spec *spec, const struct call *call,
 	r->ops = ops;
 	r->spec = spec_copy(spec);
 	r->spec->api_key = g_strdup(spec->api_key);
-	if (ops->open(r->spec, call, &r->state, err) == 0) {
+	if (ops->open(r->spec, &c, &r->state, err) == 0) {
 		settle(r);
 		if (remote_run(r, ":", NULL, call, NULL, NULL, &code, NULL,
 			    err) == 0)
@@ -133,14 +168,18 @@ void remote_get_caps(const struct remote *r, struct remote_caps *caps)
 
 char *remote_identity(struct remote *r, const struct call *call, GError **err)
 {
-	return r->ops->identity ? r->ops->identity(r->state, call, err) : NULL;
+	struct call c = with_deadline(r->spec, call);
+
+	return r->ops->identity ? r->ops->identity(r->state, &c, err) : NULL;
 }
 
 int remote_renew(struct remote *r, const struct call *call,
 	int64_t *expires_ms, GError **err)
 {
+	struct call c = with_deadline(r->spec, call);
+
 	*expires_ms = 0;
-	return r->ops->renew ? r->ops->renew(r->state, call, expires_ms, err)
+	return r->ops->renew ? r->ops->renew(r->state, &c, expires_ms, err)
 			     : 0;
 }
 

@@ -75,6 +75,10 @@ struct remote_ops {
 	/* [a-f0-9]{24}, begins the NAME (frame.h) of each call; borrowed until
 	 * close. NULL: remote.c makes one. */
 	const char *(*token)(void *state);
+	/* Makes a sandbox of spec->template; *ID is to be g_freed. NULL: this
+	 * provider cannot. */
+	int (*create)(const struct spec *spec, const struct call *call,
+		char **id, GError **err);
 	/* Checks that the sandbox answers; fills *STATE (provider's own). */
 	int (*open)(const struct spec *spec, const struct call *call,
 		void **state, GError **err);
@@ -96,6 +100,13 @@ struct remote_ops {
 	int (*renew)(void *state, const struct call *call, int64_t *expires_ms,
 		GError **err);
 };
+
+/* Whether PROVIDER makes sandboxes: then the id "new" asks for one. */
+bool remote_can_create(const char *provider);
+/* A new sandbox of spec->template, at spec->provider: its id, to be g_freed.
+ * FAIL_USAGE where that cannot be. */
+int remote_create(const struct spec *spec, const struct call *call, char **id,
+	GError **err);
 
 /* The provider by spec->provider; FAIL_USAGE for an unknown one, naming those
  * there are. Runs one trivial command. The spec is copied. */

@@ -13,7 +13,7 @@ static const char *const spec_keys[] = { "transport", "provider", "sandboxId",
 
 bool spec_is_key(const char *key)
 {
-	return g_strv_contains(spec_keys, key);
+	return g_strv_contains(spec_keys, key) || spec_option_is_key(key);
 }
 
 void spec_free(struct spec *s)
@@ -27,6 +27,7 @@ void spec_free(struct spec *s)
 	g_free(s->sandbox_id);
 	g_free(s->remote_cwd);
 	g_strfreev(s->command);
+	spec_options_clear(s);
 	g_free(s);
 }
 
@@ -39,6 +40,7 @@ struct spec *spec_copy(const struct spec *s)
 	c->remote_cwd = g_strdup(s->remote_cwd);
 	c->timeout_ms = s->timeout_ms;
 	c->command = g_strdupv(s->command);
+	spec_options_copy(c, s);
 	return c;
 }
 
@@ -138,7 +140,8 @@ static int fill(struct spec *s, const struct json *j, const char *where,
 		return -1;
 	s->remote_cwd = take_string(j, "remoteCwd", where, err);
 	if (!s->remote_cwd || take_timeout(s, j, where, err) < 0 ||
-		take_key(s, j, where, err) < 0)
+		take_key(s, j, where, err) < 0 ||
+		spec_options_take(s, j, where, err) < 0)
 		return -1;
 	return spec_check_cwd(s, where, err);
 }
@@ -160,8 +163,9 @@ struct spec *spec_from_json(const struct json *j, const char *where,
 
 			fail(err, FAIL_USAGE,
 				"%s: unknown key \"%s\"; a spec has transport, "
-				"provider, sandboxId, remoteCwd, timeoutMs and "
-				"apiKey", where, key);
+				"provider, sandboxId, remoteCwd, timeoutMs, "
+				"apiKey and those of its provider "
+				"(sandmount(1))", where, key);
 			return NULL;
 		}
 	s = g_new0(struct spec, 1);
@@ -219,6 +223,7 @@ char *spec_to_json(const struct spec *s)
 	char *text;
 
 	json_put_int(j, "timeoutMs", s->timeout_ms);
+	spec_options_put(s, j);
 	json_put(j, "identity", identity(s));
 	text = json_to_text(j, true);
 	json_free(j);
@@ -234,8 +239,9 @@ bool spec_same_sandbox(const struct spec *a, const struct spec *b)
 
 char *spec_default_name(const struct spec *s)
 {
-	const char *from = strcmp(s->provider, "local") ? s->sandbox_id
-							: s->remote_cwd;
+	bool by_place = !strcmp(s->provider, "local") ||
+		!strcmp(s->sandbox_id, "new");
+	const char *from = by_place ? s->remote_cwd : s->sandbox_id;
 	g_autofree char *name = g_strndup(path_name(from), 64);
 	const char *start = name;
 

@@ -50,6 +50,7 @@ void mount_options_release(struct mount_options *m)
 	g_free(m->on_conflict);
 	g_free(m->progress);
 	g_free(m->prefetch);
+	g_free(m->template);
 	g_strfreev(m->exclude);
 	g_strfreev(m->exclude_from);
 	g_strfreev(m->preserve);
@@ -61,7 +62,7 @@ void mount_options_release(struct mount_options *m)
 }
 
 /* The one table of the options of mount and prepare. */
-enum { ENTRIES = 25 };
+enum { ENTRIES = 32 };
 
 static void fill_entries(struct mount_options *m, GOptionEntry *e)
 {
@@ -108,6 +109,8 @@ static void fill_entries(struct mount_options *m, GOptionEntry *e)
 			"it is opened (none, the default)", "all|none" },
 		{ "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &m->timeout,
 			"deadline of each command in the sandbox", "SECONDS" },
+		{ "template", 0, 0, G_OPTION_ARG_STRING, &m->template,
+			"make a new sandbox of this (sandbox id \"new\")", "T" },
 		{ "trash-days", 0, 0, G_OPTION_ARG_INT, &m->trash_days,
 			"keep replaced files this long (14)", "N" },
 		{ "progress", 0, 0, G_OPTION_ARG_STRING, &m->progress,

@@ -273,6 +273,7 @@ static struct json *spec_object(const struct spec *spec)
 	json_put_string(j, "sandboxId", spec->sandbox_id);
 	json_put_string(j, "remoteCwd", spec->remote_cwd);
 	json_put_int(j, "timeoutMs", spec->timeout_ms);
+	spec_options_put(spec, j);
 	return j;
 }
 

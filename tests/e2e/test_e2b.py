@@ -1,0 +1,326 @@
+"""Provider e2b against a server that speaks its protocol and runs real
+processes; also with every kind of fault."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from conftest import World, paths, remove, tree, write
+
+PROVIDERS = pathlib.Path(__file__).parent.parent / "providers"
+KEY = "e2b_" + "0" * 40
+
+
+class Service:
+    """The server as a child; ends with its standard input."""
+
+    def __init__(self, top, *options):
+        self.child = subprocess.Popen(
+            [sys.executable, str(PROVIDERS / "e2b_server.py"), "--dir",
+             str(top), *options], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
+        word, port = self.child.stdout.readline().split()
+        assert word == "ready"
+        self.url = f"http://127.0.0.1:{port}"
+
+    def call(self, what, **body):
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"{self.url}/_test/{what}", data)
+        if what == "reset":
+            request.method = "POST"
+        with urllib.request.urlopen(request, timeout=60) as r:
+            return json.loads(r.read())
+
+    def fault(self, match, kind, **more):
+        self.call("fault", match=match, kind=kind, **more)
+
+    def make(self, sid="box", **more):
+        return self.call("sandbox", id=sid, do="make", **more)
+
+    def do(self, what, sid="box", **more):
+        return self.call("sandbox", id=sid, do=what, **more)
+
+    def requests(self, part):
+        return [r for r in self.call("log") if part in r["path"]]
+
+    def stop(self):
+        self.child.stdin.close()
+        self.child.wait(60)
+        self.child.stdout.close()
+
+
+class CloudWorld(World):
+    def __init__(self, top, *options):
+        super().__init__(top)
+        self.remote.rmdir()
+        self.service = Service(top / "service", *options)
+        self.env.update(E2B_API_URL=self.service.url,
+                        E2B_SANDBOX_URL=self.service.url, E2B_API_KEY=KEY)
+        self.service.make()
+
+    @property
+    def spec(self):
+        return f"e2b:box:{self.remote}"
+
+
+@pytest.fixture
+def make_world(tmp_path):
+    made = []
+
+    def make(*options):
+        (tmp_path / "service").mkdir()
+        made.append(CloudWorld(tmp_path, *options))
+        return made[-1]
+
+    yield make
+    for w in made:
+        w.clean()
+        w.service.stop()
+
+
+@pytest.fixture
+def cloud(make_world):
+    return make_world()
+
+
+def fill(world):
+    write(world.local / "a.txt", "one\ntwo\nthree\n")
+    write(world.local / "run.sh", "#!/bin/sh\necho hi\n", 0o755)
+    write(world.local / "sub" / "b.bin", bytes(range(256)) * 64)
+    os.symlink("a.txt", world.local / "link")
+    for name in (b"sp ace", b"new\nline", b"\xff\xfe", b"q'uo\"te", b"a#?%+&"):
+        with open(os.path.join(os.fsencode(world.local), name), "wb") as f:
+            f.write(name)
+
+
+def test_main_job(cloud):
+    fill(cloud)
+    write(cloud.local / "big", os.urandom(3 << 20))
+    r = cloud.prepare().json
+    assert r["identity"]["provider"] == "e2b"
+    assert tree(cloud.local) == tree(cloud.remote)
+    cloud.mount()
+    write(cloud.mnt / "a.txt", "one\nTWO\nthree\n")
+    write(cloud.mnt / "new" / "file", "new\n")
+    remove(cloud.mnt / "run.sh")
+    os.rename(cloud.mnt / "sub", cloud.mnt / "moved")
+    cloud.run("flush", "box", check=0)
+    assert tree(cloud.mnt) == tree(cloud.remote)
+    # The sandbox works.
+    write(cloud.remote / "from-sandbox", b"\x00\xff" * 70000)
+    write(cloud.remote / "a.txt", "one\nTWO\nthree\nfour\n")
+    cloud.run("refresh", "box", check=0)
+    assert tree(cloud.mnt) == tree(cloud.remote)
+    cloud.umount()
+    assert tree(cloud.local) == tree(cloud.remote)
+    # The key went to the control plane only, the token to envd only.
+    for request in cloud.service.call("log"):
+        is_control = "/sandboxes" in request["path"]
+        assert request["key"] == is_control, request
+        assert request["token"] != is_control, request
+
+
+def flush_until_sent(world, seconds=60):
+    """A fault may end one flush; what is unsent is kept and sent then."""
+    end = time.monotonic() + seconds
+    while True:
+        r = world.run("flush", "box")
+        if r.code == 0:
+            return
+        assert r.code in (1, 4), r
+        assert time.monotonic() < end, r
+        time.sleep(0.1)
+
+
+START = "POST /process.Process/Start"
+FAULTS = [
+    dict(kind="reset"),
+    dict(kind="status", status=500, body="oops"),
+    dict(kind="status", status=502, body="<html>bad gateway</html>"),
+    dict(kind="status", status=503),
+    dict(kind="status", status=429, headers={"Retry-After": "1"}),
+    dict(kind="status", status=429, body='{"code":429,"message":"x"}'),
+    dict(kind="status", status=401, body='{"code":401,"message":"x"}'),
+    dict(kind="status", status=409, body='{"code":409,"message":"x"}'),
+    dict(kind="status", status=200, body="not a stream at all"),
+    dict(kind="cut", bytes=0), dict(kind="cut", bytes=3),
+    dict(kind="cut", bytes=60), dict(kind="cut", bytes=200),
+    dict(kind="cut-before-end"), dict(kind="half-frame"),
+    dict(kind="garbage"), dict(kind="no-end-frame"), dict(kind="duplicate"),
+    dict(kind="split"), dict(kind="late", seconds=1),
+    dict(kind="drip", seconds=0.0005),
+    dict(kind="end-error", code="unavailable"),
+    dict(kind="end-error", code="internal"),
+]
+
+
+def test_faults_while_sending(cloud):
+    """Whatever happens to the answer of a batch, it is applied once."""
+    write(cloud.local / "log", "0\n")
+    cloud.mount()
+    for i, fault in enumerate(FAULTS):
+        for skip in (0, 1):
+            cloud.service.fault(START, skip=skip, **fault)
+        write(cloud.mnt / "log", f"{fault}\n")
+        write(cloud.mnt / f"file{i}", os.urandom(100))
+        (cloud.mnt / f"file{i}").rename(cloud.mnt / f"moved{i}")
+        if i:
+            remove(cloud.mnt / f"moved{i - 1}")
+        flush_until_sent(cloud)
+        assert tree(cloud.mnt) == tree(cloud.remote), fault
+        cloud.service.call("reset")
+    cloud.umount()
+    assert tree(cloud.local) == tree(cloud.remote)
+
+
+def test_faults_while_uploading(cloud):
+    """Large batches go as a file first."""
+    write(cloud.local / "big", os.urandom(300000))
+    cloud.mount()
+    for fault in FAULTS[:8]:
+        cloud.service.fault("POST /files", **fault)
+        write(cloud.mnt / "big", os.urandom(300000))
+        flush_until_sent(cloud)
+        assert tree(cloud.mnt) == tree(cloud.remote), fault
+        cloud.service.call("reset")
+    cloud.umount()
+
+
+def test_faults_while_fetching(cloud):
+    """A broken answer is never taken for content or for absence."""
+    write(cloud.local / "a", "a\n")
+    cloud.mount()
+    faults = [f for f in FAULTS if f["kind"] not in ("status", "drip")]
+    for i, fault in enumerate(faults):
+        write(cloud.remote / f"s{i}", os.urandom(200000))
+        for skip in (0, 1, 2):
+            cloud.service.fault(START, skip=skip, **fault)
+        end = time.monotonic() + 60
+        while cloud.run("refresh", "box").code != 0:
+            assert time.monotonic() < end, fault
+            assert (cloud.mnt / "a").exists()
+        cloud.service.call("reset")
+        cloud.run("refresh", "box", check=0)
+        assert tree(cloud.mnt) == tree(cloud.remote), fault
+    cloud.umount()
+    assert tree(cloud.local) == tree(cloud.remote)
+
+
+def test_pause(cloud):
+    write(cloud.local / "a", "a\n")
+    cloud.mount()
+    cloud.service.do("pause")
+    write(cloud.mnt / "a", "b\n")
+    flush_until_sent(cloud)
+    assert (cloud.remote / "a").read_text() == "b\n"
+    cloud.umount()
+
+
+def test_token_changes(cloud):
+    write(cloud.local / "a", "a\n")
+    cloud.mount()
+    cloud.service.do("new-token")
+    write(cloud.mnt / "a", "b\n")
+    cloud.run("flush", "box", check=0)
+    assert (cloud.remote / "a").read_text() == "b\n"
+    cloud.umount()
+
+
+def test_expiry(cloud):
+    """The sandbox ends: what was not sent goes home from the mirror."""
+    write(cloud.local / "a", "a\n")
+    cloud.mount()
+    cloud.service.do("expire")
+    write(cloud.mnt / "a", "b\n")
+    write(cloud.mnt / "new", "new\n")
+    r = cloud.run("flush", "box")
+    assert r.code != 0 and "has ended" in r.err, r
+    cloud.wait_state("offline")
+    r = cloud.umount(check=None)
+    assert (cloud.local / "a").read_text() == "b\n", r
+    assert (cloud.local / "new").read_text() == "new\n"
+    r = cloud.run("mount", "--name", "other", cloud.spec, cloud.mnt)
+    assert r.code == 1 and "has ended" in r.err, r
+    assert "\n" not in r.err.strip()
+
+
+def test_keys(cloud):
+    """Where the key may come from, and that it goes nowhere else."""
+    write(cloud.local / "a", "a\n")
+    spec = {"transport": "sandbox", "provider": "e2b", "sandboxId": "box",
+            "remoteCwd": str(cloud.remote), "timeoutMs": 60000}
+    file = cloud.top / "spec.json"
+
+    def prepare(**more):
+        write(file, json.dumps({**spec, **more}))
+        return cloud.run("prepare", "--name", "box", "--local", cloud.local,
+                         file, env={"E2B_API_KEY": ""})
+
+    r = prepare()
+    assert r.code == 2 and "E2B_API_KEY" in r.err, r
+    key = cloud.top / "key"
+    write(key, KEY + "\n", 0o644)
+    r = prepare(apiKeyFile=str(key))
+    assert r.code == 2 and "chmod 600" in r.err, r
+    key.chmod(0o600)
+    assert prepare(apiKeyFile=str(key)).code == 0
+    assert prepare(apiKeyCommand=["cat", str(key)]).code == 0
+    r = prepare(apiKeyCommand=["false"])
+    assert r.code == 1 and "exit code 1" in r.err, r
+    assert prepare(apiKey=f" {KEY} ").code == 0
+    r = prepare(apiKey="e2b_wrong")
+    assert r.code == 1 and "HTTP 401" in r.err, r
+    assert "e2b_wrong" not in r.err
+    r = prepare(apiKey=KEY, baseUrl="http://sandbox.example")
+    assert r.code == 2 and "in the clear" in r.err, r
+    key.unlink()
+    file.unlink()
+    found = subprocess.run(["grep", "-rlF", KEY, str(cloud.top)],
+                           capture_output=True, text=True)
+    assert found.stdout == "", found.stdout
+
+
+def new_spec(world):
+    return f"e2b:new:{world.remote}"
+
+
+def made(world):
+    return [b for b in world.service.call("sandboxes")
+            if b["sandboxID"] != "box"]
+
+
+@pytest.mark.parametrize("routes", ["v1", "v2"])
+def test_template(make_world, routes):
+    """A new sandbox, found again by the session's name; both generations of
+    the control plane."""
+    cloud = make_world("--routes", routes)
+    write(cloud.local / "a", "a\n")
+    args = ["prepare", "--json", "--name", "n", "--local", cloud.local]
+    r = cloud.run(*args, new_spec(cloud))
+    assert r.code == 2 and "--template" in r.err, r
+    r = cloud.run(*args, "--template", "base", cloud.spec)
+    assert r.code == 2 and "e2b:new:" in r.err, r
+    r = cloud.run(*args, "--template", "missing", new_spec(cloud))
+    assert r.code == 1 and "'missing' not found" in r.err, r
+    r = cloud.run(*args, "--template", "base", new_spec(cloud), check=0)
+    [box] = made(cloud)
+    assert r.json["identity"]["sandboxId"] == box["sandboxID"]
+    assert box["lifecycle"]["onTimeout"] == "pause"
+    assert (cloud.remote / "a").read_text() == "a\n"
+    cloud.run(*args, "--template", "base", new_spec(cloud), check=0)
+    assert len(made(cloud)) == 1
+
+
+def test_template_answer_lost(cloud):
+    """The sandbox was made, the answer did not come: it is found."""
+    write(cloud.local / "a", "a\n")
+    cloud.service.fault("POST /sandboxes", "lost")
+    cloud.run("prepare", "--name", "n", "--local", cloud.local, "--template",
+              "base", new_spec(cloud), check=0)
+    assert len(made(cloud)) == 1
