@@ -66,7 +66,8 @@ int e2b_ask_state(struct e2b *e, const struct call *call,
 /* After signs that the sandbox does not run: attaches again. A paused one is
  * woken if the spec lets us, else FAIL_UNAVAILABLE; FAIL_GONE. */
 int e2b_wake(struct e2b *e, const struct call *call, GError **err);
-/* Life begins anew: lifetime_s from now; wakes as e2b_wake. */
+/* The sandbox lives lifetime_s from now, or longer if it did already; wakes as
+ * e2b_wake. */
 int e2b_renew(struct e2b *e, const struct call *call, GError **err);
 
 /* --- envd --------------------------------------------------------------- */

@@ -15,7 +15,8 @@
 #include "transport/credential.h"
 #include "transport/json.h"
 
-enum { LOOK_UPS = 5, LOOK_UP_MS = 1000, LOOK_UP_DEADLINE_MS = 20000 };
+enum { LOOK_UPS = 5, LOOK_UP_MS = 1000, LOOK_UP_DEADLINE_MS = 20000,
+	SLACK_MS = 1000 };
 
 static const char default_domain[] = "e2b.app";
 
@@ -350,7 +351,7 @@ int e2b_wake(struct e2b *e, const struct call *call, GError **err)
 	return e2b_connect(e, call, err);
 }
 
-int e2b_renew(struct e2b *e, const struct call *call, GError **err)
+static int set_timeout(struct e2b *e, const struct call *call, GError **err)
 {
 	g_autofree char *path =
 		g_strdup_printf("/sandboxes/%s/timeout", e->id);
@@ -361,21 +362,37 @@ int e2b_renew(struct e2b *e, const struct call *call, GError **err)
 		.repeatable = true,
 	};
 	struct http_answer a = { 0 };
-	enum e2b_state state;
-	int64_t end_ms = 0;
 	int r = ask(e, &k, call, &a, err);
 
 	if (r == 0 && a.status == 404 && !is_no_route(&a))
 		r = e2b_wake(e, call, err);
 	else if (r == 0 && a.status >= 300)
 		r = refused(e, &a, "renewing the sandbox's life", err);
-	/* The plan's limit caps it without a word: ask what it became. */
-	else if (r == 0 && e2b_ask_state(e, call, &state, &end_ms, NULL) == 0)
-		note_renewed(e, end_ms);
-	else if (r == 0)
-		note_renewed(e, 0);
 	http_answer_clear(&a);
 	return r < 0 ? -EIO : 0;
+}
+
+/* The request sets the end, so it may also shorten a life that somebody made
+ * longer; and the plan's limit caps it without a word. So the end is asked for
+ * before and after. */
+int e2b_renew(struct e2b *e, const struct call *call, GError **err)
+{
+	int64_t want = io_wall_ns() / 1000000 + (int64_t)e->lifetime_s * 1000;
+	enum e2b_state state;
+	int64_t end_ms;
+
+	if (e2b_ask_state(e, call, &state, &end_ms, err) < 0)
+		return -EIO;
+	if (state != E2B_RUNNING)
+		return e2b_wake(e, call, err);
+	if (end_ms < want - SLACK_MS) {
+		if (set_timeout(e, call, err) < 0)
+			return -EIO;
+		if (e2b_ask_state(e, call, &state, &end_ms, NULL) < 0)
+			end_ms = 0;
+	}
+	note_renewed(e, end_ms);
+	return 0;
 }
 
 /* --- create -------------------------------------------------------------- */

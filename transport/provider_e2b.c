@@ -26,6 +26,9 @@ enum {
 	EXIT_NO_BASE64 = 97,
 };
 
+/* Attaching renews, too. */
+#define FRESH_NS (INT64_C(500) * 1000000)
+
 /* The leader of a group of its own can be ended with all that it started. */
 static const char lead[] =
 	"command -v setsid >/dev/null 2>&1 && exec setsid sh -c \"$@\"; "
@@ -80,8 +83,14 @@ static int e2b_extend(void *state, const struct call *call,
 	int64_t *expires_ms, GError **err)
 {
 	struct e2b *e = state;
-	int r = e2b_renew(e, call, err);
+	bool fresh;
+	int r = 0;
 
+	mutex_lock(&e->lock);
+	fresh = io_now_ns() - e->renewed_ns < FRESH_NS;
+	mutex_unlock(&e->lock);
+	if (!fresh)
+		r = e2b_renew(e, call, err);
 	mutex_lock(&e->lock);
 	*expires_ms = e->expires_ms;
 	mutex_unlock(&e->lock);

@@ -202,7 +202,9 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 	/* From here on whoever waits asks for it. */
 	p = service_progress(l->service);
 	session_set_progress(l->session, &p);
-	return session_start_uploader(l->session, err);
+	if (session_start_uploader(l->session, err) < 0)
+		return -EIO;
+	return session_start_keeper(l->session, err);
 }
 
 static void announce(struct life *l, const struct prepare_result *r)

@@ -16,6 +16,7 @@ struct base_store;
 struct exclude;
 struct state;
 struct mirror_changes;
+struct keeper;
 struct uploader;
 struct fetcher;
 
@@ -54,8 +55,10 @@ struct session {
 	int64_t last_ack_ms;	/* wall clock; 0: never */
 	uint64_t last_conflicts, last_held;	/* of the last restore */
 	struct counters counters;
+	int64_t expires_ms;	/* the sandbox's end, wall clock; 0: none */
 	struct uploader *uploader;
 	struct fetcher *fetcher;
+	struct keeper *keeper;	/* of the thread that starts and stops it */
 };
 
 /* --- fs/sync/session_json.c ------------------------------------------- */
@@ -98,6 +101,11 @@ struct manifest *session_load_table(struct session *s, int table,
 /* Whether two manifests describe the same tree: types, contents, permission
  * bits; mtimes do not count. */
 bool manifest_equal_trees(const struct manifest *a, const struct manifest *b);
+
+/* --- fs/sync/lifetime.c ----------------------------------------------- */
+
+/* Renews the sandbox's life once and notes its end. After session_connect. */
+int lifetime_renew(struct session *s, GError **err);
 
 /* --- fs/sync/status.c ------------------------------------------------- */
 

@@ -49,6 +49,7 @@ void session_close(struct session *s)
 	if (!s)
 		return;
 	session_stop_fetcher(s);
+	session_stop_keeper(s);
 	session_stop_uploader(s);
 	session_unload_mirror(s);
 	tree_close(s->tree);
@@ -367,6 +368,8 @@ int session_connect(struct session *s, GError **err)
 	if (!s->remote || check_identity(s, c.create, &call, err) < 0)
 		return -EIO;
 	s->tree = tree_open(s->remote, &c, &call, err);
+	if (s->tree)
+		lifetime_renew(s, NULL);
 	return s->tree ? 0 : -EIO;
 }
 

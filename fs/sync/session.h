@@ -124,6 +124,10 @@ int session_connect(struct session *s, GError **err);
 /* The uploader thread, for a mount. */
 int session_start_uploader(struct session *s, GError **err);
 void session_stop_uploader(struct session *s);
+/* The same for the thread that keeps the sandbox alive, where its life has an
+ * end (fs/sync/lifetime.c). The session must be connected. */
+int session_start_keeper(struct session *s, GError **err);
+void session_stop_keeper(struct session *s);
 /* Returns when everything written before the call is in the sandbox; with or
  * without uploader thread. FAIL_PENDING: still unsent, and why. */
 int session_flush(struct session *s, int64_t deadline_ms, GError **err);

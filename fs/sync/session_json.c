@@ -226,6 +226,7 @@ static int from_json(struct session *s, const struct json *j, GError **err)
 	s->local_dev = number(j, "localDev");
 	s->local_ino = number(j, "localIno");
 	s->last_ack_ms = (int64_t)number(j, "lastAckMs");
+	s->expires_ms = (int64_t)number(j, "expiresMs");
 	s->last_conflicts = number(j, "conflicts");
 	s->last_held = number(j, "held");
 	s->counters = (struct counters){
@@ -299,6 +300,7 @@ static struct json *to_json(struct session *s)
 	json_put_int(j, "localDev", (int64_t)s->local_dev);
 	json_put_int(j, "localIno", (int64_t)s->local_ino);
 	json_put_int(j, "lastAckMs", s->last_ack_ms);
+	json_put_int(j, "expiresMs", s->expires_ms);
 	json_put_int(j, "conflicts", (int64_t)s->last_conflicts);
 	json_put_int(j, "held", (int64_t)s->last_held);
 	json_put_int(j, "sentBatches", (int64_t)s->counters.batches);

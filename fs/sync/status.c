@@ -40,6 +40,15 @@ static struct json *pending_json(const struct mirror_pending *p)
 	return j;
 }
 
+static void put_expiry(struct json *j, int64_t ms)
+{
+	g_autoptr(GDateTime) t = ms
+		? g_date_time_new_from_unix_utc(ms / 1000) : NULL;
+	g_autofree char *text = t ? g_date_time_format_iso8601(t) : NULL;
+
+	json_put_string(j, "expires_at", text);
+}
+
 static struct json *status_json(struct session *s, enum session_state st,
 	const struct mirror_pending *p)
 {
@@ -68,7 +77,7 @@ static struct json *status_json(struct session *s, enum session_state st,
 		json_put_int(j, "last_acknowledged_ms", s->last_ack_ms);
 	else
 		json_put_string(j, "last_acknowledged_ms", NULL);
-	json_put_string(j, "expires_at", NULL);
+	put_expiry(j, s->expires_ms);
 	json_put_string(j, "last_error", s->last_error);
 	return j;
 }
@@ -191,6 +200,7 @@ int session_finish(struct session *s, struct report **out, GError **err)
 	struct restore_options o = { 0 };
 
 	*out = NULL;
+	session_stop_keeper(s);
 	session_stop_uploader(s);
 	session_set_mounted(s, NULL);
 	if (s->options->local && !s->options->no_restore)

@@ -324,3 +324,90 @@ def test_template_answer_lost(cloud):
     cloud.run("prepare", "--name", "n", "--local", cloud.local, "--template",
               "base", new_spec(cloud), check=0)
     assert len(made(cloud)) == 1
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def mount_short_lived(cloud):
+    spec = {"transport": "sandbox", "provider": "e2b", "sandboxId": "box",
+            "remoteCwd": str(cloud.remote), "timeoutMs": 60000,
+            "lifetimeMs": 4000}
+    write(cloud.top / "spec.json", json.dumps(spec))
+    write(cloud.local / "a", "a\n")
+    cloud.run("mount", "--name", "box", "--local", cloud.local,
+              cloud.top / "spec.json", cloud.mnt, check=0)
+
+
+def test_life_is_renewed(cloud):
+    """A mount that nobody uses keeps its sandbox past its first end."""
+    cloud.service.do("make", life=5)
+    mount_short_lived(cloud)
+    first = cloud.status()["expires_at"]
+    assert first
+    cloud.service.call("reset")
+    wait_for(lambda: len(cloud.service.requests("/timeout")) >= 4)
+    [box] = cloud.service.call("sandboxes")
+    assert box["state"] == "running"
+    status = cloud.status()
+    assert status["expires_at"] > first and status["last_error"] is None
+    cloud.umount()
+
+
+def test_long_life_is_not_shortened(cloud):
+    [before] = cloud.service.call("sandboxes")
+    mount_short_lived(cloud)
+    cloud.service.call("reset")
+
+    def used():
+        write(cloud.mnt / "a", str(time.monotonic()))
+        cloud.run("flush", "box", check=0)
+        return len(cloud.service.requests("/sandboxes/box")) >= 2
+
+    wait_for(used)
+    [box] = cloud.service.call("sandboxes")
+    assert box["endAt"] == before["endAt"]
+    assert cloud.service.requests("/timeout") == []
+    cloud.umount()
+
+
+def test_renewal_fails(cloud):
+    """Loud, and over when it works again."""
+    cloud.service.do("make", life=60)
+    mount_short_lived(cloud)
+    cloud.service.fault("GET /sandboxes/box", "status", status=500, times=-1)
+    wait_for(lambda: "cannot be renewed" in (cloud.status()["last_error"] or
+                                             ""))
+    assert "cannot be renewed" in cloud.run("log", "box", check=0).out
+    cloud.service.call("reset")
+    wait_for(lambda: cloud.status()["last_error"] is None)
+    cloud.umount()
+
+
+def test_exec(cloud):
+    write(cloud.local / "a", "a\n")
+    cloud.mount()
+    r = cloud.run("exec", "box", "--", "sh", "-c",
+                  "cat a; printf '\\377' >b; echo no >&2; exit 7", check=7)
+    assert r.out == "a\n" and r.err == "no\n"
+    assert (cloud.mnt / "b").read_bytes() == b"\xff"
+    # Standard input goes there as it comes, not only at its end.
+    child = subprocess.Popen(
+        [os.environ.get("SANDMOUNT", "build/gcc/sandmount"), "exec", "box",
+         "--", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=cloud.env)
+    for text in (b"one\n", bytes(range(256)) + b"\n"):
+        child.stdin.write(text)
+        child.stdin.flush()
+        got = b""
+        while len(got) < len(text):
+            got += os.read(child.stdout.fileno(), 4096)
+        assert got == text
+    child.stdin.close()
+    assert child.wait(60) == 0
+    child.stdout.close()
+    cloud.umount()
