@@ -395,19 +395,4 @@ def test_exec(cloud):
                   "cat a; printf '\\377' >b; echo no >&2; exit 7", check=7)
     assert r.out == "a\n" and r.err == "no\n"
     assert (cloud.mnt / "b").read_bytes() == b"\xff"
-    # Standard input goes there as it comes, not only at its end.
-    child = subprocess.Popen(
-        [os.environ.get("SANDMOUNT", "build/gcc/sandmount"), "exec", "box",
-         "--", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        env=cloud.env)
-    for text in (b"one\n", bytes(range(256)) + b"\n"):
-        child.stdin.write(text)
-        child.stdin.flush()
-        got = b""
-        while len(got) < len(text):
-            got += os.read(child.stdout.fileno(), 4096)
-        assert got == text
-    child.stdin.close()
-    assert child.wait(60) == 0
-    child.stdout.close()
     cloud.umount()
