@@ -27,7 +27,7 @@ static const struct command {
 	{ "spec", cmd_spec, "check a sandbox spec" },
 	{ "log", cmd_log, "the log of a session" },
 	{ "conflicts", cmd_unavailable, "settle conflicts (later)" },
-	{ "doctor", cmd_unavailable, "check the set-up (later)" },
+	{ "doctor", cmd_doctor, "check this machine and a sandbox" },
 };
 
 static int print_help(FILE *out)
