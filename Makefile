@@ -4,6 +4,12 @@
 
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
+# mount(8) looks for mount.sandmount in /sbin only: SBINDIR=/sbin for fstab.
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR   = $(DESTDIR)$(PREFIX)/bin
+SHARE    = $(DESTDIR)$(PREFIX)/share
+UNITDIR  = $(DESTDIR)$(PREFIX)/lib/systemd/user
+ZSHDIR   = $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 CC      ?= cc
 ifeq ($(origin CC),default)
 CC      := gcc
@@ -75,7 +81,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: all deps demo test check check-layers unit fuzz fuzz-targets e2e \
 	bench install \
-	uninstall clean format help
+	uninstall clean format help deb
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -167,14 +173,43 @@ SHELL_HDRS := $(patsubst %.sh,$(BUILD)/%.sh.h,$(wildcard transport/*.sh))
 $(call objects,transport): | $(SHELL_HDRS)
 
 ## make install    PREFIX=/usr/local, DESTDIR= for packaging
-install: all
-	install -D -m 0755 $(PROG) $(DESTDIR)$(PREFIX)/bin/sandmount
+install: $(if $(INSTALL_PROG),,all)
+	install -D -m 0755 $(or $(INSTALL_PROG),$(PROG)) $(BINDIR)/sandmount
+	install -D -m 0755 scripts/dist/mount.sandmount \
+		$(DESTDIR)$(SBINDIR)/mount.sandmount
 	install -D -m 0644 fs/cli/sandmount.1 \
-		$(DESTDIR)$(PREFIX)/share/man/man1/sandmount.1
+		$(SHARE)/man/man1/sandmount.1
+	install -D -m 0644 fs/cli/sandmount-config.5 \
+		$(SHARE)/man/man5/sandmount-config.5
+	install -D -m 0644 scripts/dist/sandmount.bash \
+		$(SHARE)/bash-completion/completions/sandmount
+	install -D -m 0644 scripts/dist/_sandmount $(ZSHDIR)/_sandmount
+	install -D -m 0644 scripts/dist/sandmount.fish \
+		$(SHARE)/fish/vendor_completions.d/sandmount.fish
+	install -D -m 0644 scripts/dist/config.schema.json \
+		$(SHARE)/sandmount/config.schema.json
+	install -D -m 0644 scripts/dist/config.example.jsonc \
+		$(SHARE)/sandmount/config.example.jsonc
+	install -d $(UNITDIR)
+	sed 's|@BINDIR@|$(PREFIX)/bin|' scripts/dist/sandmount@.service \
+		>$(UNITDIR)/sandmount@.service
+	chmod 0644 $(UNITDIR)/sandmount@.service
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/sandmount \
-		$(DESTDIR)$(PREFIX)/share/man/man1/sandmount.1
+	rm -f $(BINDIR)/sandmount $(DESTDIR)$(SBINDIR)/mount.sandmount \
+		$(SHARE)/man/man1/sandmount.1 \
+		$(SHARE)/man/man5/sandmount-config.5 \
+		$(SHARE)/bash-completion/completions/sandmount \
+		$(ZSHDIR)/_sandmount \
+		$(SHARE)/fish/vendor_completions.d/sandmount.fish \
+		$(SHARE)/sandmount/config.schema.json \
+		$(SHARE)/sandmount/config.example.jsonc \
+		$(UNITDIR)/sandmount@.service
+	rmdir $(SHARE)/sandmount 2>/dev/null || true
+
+## make deb        a Debian package, build/sandmount_*.deb
+deb: all
+	@MAKE="$(MAKE)" scripts/dist/make-deb $(abspath $(PROG)) $(VERSION) build
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

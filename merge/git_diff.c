@@ -194,3 +194,11 @@ char *git_diff_path(const char *path, const struct git_side *before,
 	git_libgit2_shutdown();
 	return g_string_free(out, FALSE);
 }
+
+char *git_library(void)
+{
+	int major, minor, rev;
+
+	git_libgit2_version(&major, &minor, &rev);
+	return g_strdup_printf("libgit2 %d.%d.%d", major, minor, rev);
+}

@@ -458,3 +458,9 @@ int http_ask(struct http *h, const struct http_request *q,
 	take_retry_after(a);
 	return r < 0 ? -EIO : 0;
 }
+
+char *http_library(void)
+{
+	return g_strdup_printf("libcurl %s",
+		curl_version_info(CURLVERSION_NOW)->version);
+}

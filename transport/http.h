@@ -142,4 +142,7 @@ int http_stream_fd(const struct http_stream *s);
 void http_stream_end_output(struct http_stream *s);
 void http_stream_free(struct http_stream *s);	/* NULL is fine */
 
+/* "NAME VERSION" of the library in use, for --version; g_free it. */
+char *http_library(void);
+
 #endif

@@ -331,3 +331,8 @@ char *json_to_text(const struct json *j, bool pretty)
 				   : json_object_to_json_string_ext(
 					     obj_of(j), flags));
 }
+
+char *json_library(void)
+{
+	return g_strdup_printf("json-c %s", json_c_version());
+}

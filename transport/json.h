@@ -47,4 +47,7 @@ void json_append_string(struct json *arr, const char *s);
 /* One line or indented text; g_free it. */
 char *json_to_text(const struct json *j, bool pretty);
 
+/* "NAME VERSION" of the library in use, for --version; g_free it. */
+char *json_library(void);
+
 #endif

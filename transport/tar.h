@@ -69,4 +69,7 @@ struct manifest;
 int tar_extract(struct source *in, const struct tar_limits *limits, int dir_fd,
 	struct manifest **got, GError **err);
 
+/* "NAME VERSION" of the library in use, for --version; g_free it. */
+char *tar_library(void);
+
 #endif

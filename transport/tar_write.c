@@ -143,3 +143,9 @@ void tar_writer_free(struct tar_writer *w)
 	archive_entry_free(w->entry);
 	g_free(w);
 }
+
+char *tar_library(void)
+{
+	return g_strdelimit(
+		g_strdup(archive_version_string()), "\n", ' ');
+}

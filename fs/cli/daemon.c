@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs/cli/cli.h"
+#include "fs/cli/notify.h"
 #include "fs/cli/outcome.h"
 #include "fs/cli/progress.h"
 #include "fs/cli/report_text.h"
@@ -210,6 +211,7 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 static void announce(struct life *l, const struct prepare_result *r)
 {
 	cli_progress_end();
+	notify_manager("READY=1\nSTATUS=mounted");
 	if (l->m->json) {
 		struct json *j = session_prepare_json(l->session, r);
 
@@ -263,6 +265,7 @@ static int end(struct life *l)
 
 	__atomic_store_n(&l->mounted, 2, __ATOMIC_RELEASE);
 	log_write(LOG_INFO, "unmounted");
+	notify_manager("STOPPING=1\nSTATUS=unmounted, restoring");
 	session_stop_fetcher(l->session);
 	adapter_free(g_steal_pointer(&l->adapter));
 	if (session_finish(l->session, &report, &why) < 0) {

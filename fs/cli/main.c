@@ -5,6 +5,13 @@
 #include <string.h>
 
 #include "fs/cli/cli.h"
+#include "fs/fuse/adapter.h"
+#include "fs/mirror/state.h"
+#include "merge/git_diff.h"
+#include "merge/lib/digest.h"
+#include "transport/http.h"
+#include "transport/json.h"
+#include "transport/tar.h"
 
 static const struct command {
 	const char *name;
@@ -43,6 +50,24 @@ static int print_help(FILE *out)
 	return out == stdout ? EXIT_DONE : EXIT_USAGE;
 }
 
+/* The libraries that are loaded, which need not be those it was built with. */
+static int print_version(void)
+{
+	char *(*const libraries[])(void) = { adapter_library, tar_library,
+		http_library, json_library, state_library, git_library,
+		digest_library };
+
+	printf("sandmount %s\n", SANDMOUNT_VERSION);
+	for (size_t i = 0; i < G_N_ELEMENTS(libraries); i++) {
+		g_autofree char *text = libraries[i]();
+
+		printf("  %s\n", text);
+	}
+	printf("  GLib %u.%u.%u\n", glib_major_version, glib_minor_version,
+		glib_micro_version);
+	return EXIT_DONE;
+}
+
 int main(int argc, char **argv)
 {
 	setlocale(LC_ALL, "");
@@ -54,8 +79,7 @@ int main(int argc, char **argv)
 		!strcmp(argv[1], "help"))
 		return print_help(stdout);
 	if (!strcmp(argv[1], "--version")) {
-		printf("sandmount %s\n", SANDMOUNT_VERSION);
-		return EXIT_DONE;
+		return print_version();
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))

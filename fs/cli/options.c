@@ -30,8 +30,12 @@ bool cli_parse(int *argc, char ***argv, const char *usage,
 		*code = cli_usage("%s: %s; see --help", (*argv)[0],
 			why->message);
 	} else if (help) {
-		g_autofree char *text =
-			g_option_context_get_help(c, TRUE, NULL);
+		g_autofree char *name =
+			g_strdup_printf("sandmount %s", (*argv)[0]);
+		g_autofree char *text = NULL;
+
+		g_set_prgname(name);
+		text = g_option_context_get_help(c, TRUE, NULL);
 
 		fputs(text, stdout);
 		*code = EXIT_DONE;

@@ -178,3 +178,8 @@ void adapter_free(struct adapter *a)
 	g_free(a->mountpoint);
 	g_free(a);
 }
+
+char *adapter_library(void)
+{
+	return g_strdup_printf("libfuse %s", fuse_pkgversion());
+}

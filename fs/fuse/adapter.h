@@ -43,4 +43,7 @@ void adapter_exit(struct adapter *a);
 /* Unmounts if still mounted (lazily when busy). NULL is fine. */
 void adapter_free(struct adapter *a);
 
+/* "NAME VERSION" of the library in use, for --version; g_free it. */
+char *adapter_library(void);
+
 #endif

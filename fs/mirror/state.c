@@ -290,3 +290,8 @@ int state_set(struct state *s, const char *name, const char *value,
 	mutex_unlock(&s->lock);
 	return r;
 }
+
+char *state_library(void)
+{
+	return g_strdup_printf("SQLite %s", sqlite3_libversion());
+}

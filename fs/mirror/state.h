@@ -103,4 +103,7 @@ int state_load_plan(struct state *s, const char *kind, struct plan **out,
 	GError **err);
 int state_drop_plan(struct state *s, const char *kind, GError **err);
 
+/* "NAME VERSION" of the library in use, for --version; g_free it. */
+char *state_library(void);
+
 #endif

@@ -116,3 +116,9 @@ int digest_fd(int fd, struct digest *out, uint64_t *size)
 	hasher_free(h);
 	return r;
 }
+
+char *digest_library(void)
+{
+	return g_strdup_printf("OpenSSL %s",
+		OpenSSL_version(OPENSSL_VERSION_STRING));
+}

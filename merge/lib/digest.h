@@ -32,4 +32,7 @@ void digest_bytes(const void *buf, size_t len, struct digest *out);
  * count of bytes read. 0 or a negative errno. */
 int digest_fd(int fd, struct digest *out, uint64_t *size);
 
+/* "NAME VERSION" of the library in use, for --version; g_free it. */
+char *digest_library(void);
+
 #endif
