@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import contract
 import engines
 
 SANDMOUNT = os.environ.get("SANDMOUNT", "build/gcc/sandmount")
@@ -123,6 +124,20 @@ class World:
 
 def pytest_sessionfinish():
     engines.stop_all()
+    contract.save()
+
+
+def pytest_runtest_logreport(report):
+    """The outcome of a test of the contract suite."""
+    for key, value in report.user_properties:
+        if key != "contract" or report.when == "teardown":
+            continue
+        if report.when == "call" or report.failed:
+            contract.note(*value, report.outcome)
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            feature, provider = value
+            if provider not in contract.results.get(feature, {}):
+                contract.note(*value, "skipped", report.longrepr[2])
 
 
 @pytest.fixture

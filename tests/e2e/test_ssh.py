@@ -216,7 +216,7 @@ def test_server_down_and_up(world, sshd):
 
 def test_silence_is_noticed(world, sshd):
     """The server neither closes nor answers, as with a pulled cable."""
-    world.env["SANDMOUNT_SSH"] += " -oServerAliveInterval=1 -oConnectTimeout=2"
+    world.env["SANDMOUNT_SSH"] += " -oServerAliveInterval=2 -oConnectTimeout=2"
     write(world.local / "a", "a\n")
     mount(world)
     first = master(world)
@@ -306,7 +306,7 @@ def test_a_command_that_is_too_slow_is_ended(world, tmp_path):
     world.env.update(s.env)
     word = slow_tar(world, s)
     write(world.local / "a", "a\n")
-    mount(world, "--timeout", "5")
+    mount(world, "--timeout", "8")
     write(world.top / "hang", "")
     write(world.mnt / "b", "b\n")
     wait_for(lambda: processes_with(word))

@@ -16,7 +16,7 @@ def make_path(world, kind):
     """A PATH whose tools are of one userland; sh included."""
     bin_dir = world.top / f"bin-{kind}"
     bin_dir.mkdir()
-    box = shutil.which(kind) if kind != "gnu" else None
+    box = shutil.which(kind) if kind in ("busybox", "toybox") else None
     have = subprocess.run([box] if kind == "toybox" else [box, "--list"],
                           capture_output=True, text=True
                           ).stdout.split() if box else []
@@ -25,6 +25,9 @@ def make_path(world, kind):
             os.symlink(box, bin_dir / tool)
         elif shutil.which(tool):
             os.symlink(shutil.which(tool), bin_dir / tool)
+    if kind == "bsdtar":
+        (bin_dir / "tar").unlink()
+        os.symlink(shutil.which("bsdtar"), bin_dir / "tar")
     return bin_dir
 
 
@@ -35,7 +38,7 @@ def configure(world, argv):
     return f"command:x:{world.remote}"
 
 
-@pytest.mark.parametrize("kind", ["gnu", "busybox", "toybox"])
+@pytest.mark.parametrize("kind", ["gnu", "busybox", "toybox", "bsdtar"])
 def test_round_trip(world, kind):
     if kind != "gnu" and not shutil.which(kind):
         pytest.skip(f"no {kind} here")
