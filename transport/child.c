@@ -131,11 +131,35 @@ static struct pollfd input_of(const struct pump *p)
 	return (struct pollfd){ .fd = p->c->in, .events = POLLOUT };
 }
 
+/* How long to wait for the streams; 0: a limit was reached, *ERR says which. */
+static int wait_time(const struct call *call, int64_t until, int64_t moved,
+	GError **err)
+{
+	int64_t now = io_now_ns(), wait_ms = 60000;
+
+	if (until && until <= now) {
+		fail(err, FAIL_DEADLINE, "no whole answer within %"
+			G_GINT64_FORMAT " ms", call->deadline_ms);
+		return 0;
+	}
+	if (until)
+		wait_ms = MIN(wait_ms, (until - now) / MS + 1);
+	if (call->stall_ms && moved + call->stall_ms * MS <= now) {
+		fail(err, FAIL_DEADLINE, "no byte for %" G_GINT64_FORMAT " ms",
+			call->stall_ms);
+		return 0;
+	}
+	if (call->stall_ms)
+		wait_ms = MIN(wait_ms,
+			(moved + call->stall_ms * MS - now) / MS + 1);
+	return (int)wait_ms;
+}
+
 static int pump_loop(struct pump *p, const struct call *call,
 	struct sink *out, struct sink *err_out, GError **err)
 {
-	int64_t until = call->deadline_ms
-		? io_now_ns() + call->deadline_ms * MS : 0;
+	int64_t moved = io_now_ns();
+	int64_t until = call->deadline_ms ? moved + call->deadline_ms * MS : 0;
 	struct child *c = p->c;
 
 	while (c->out >= 0 || c->err >= 0) {
@@ -145,25 +169,17 @@ static int pump_loop(struct pump *p, const struct call *call,
 			input_of(p),
 			{ .fd = cancel_fd(call->cancel), .events = POLLIN },
 		};
-		int64_t left = until ? (until - io_now_ns()) / MS : -1;
-		int wait_ms = call->stall_ms ? (int)call->stall_ms : -1;
+		int wait_ms = wait_time(call, until, moved, err);
 		int r;
 
-		if (until && left <= 0)
-			return fail(err, FAIL_DEADLINE,
-				"no whole answer within %" G_GINT64_FORMAT
-				" ms", call->deadline_ms);
-		if (until && (wait_ms < 0 || left < wait_ms))
-			wait_ms = (int)MIN(left + 1, 60000);
+		if (wait_ms == 0)
+			return -EIO;
 		r = poll(fds, G_N_ELEMENTS(fds), wait_ms);
-		if (r == 0 && call->stall_ms && !until)
-			return fail(err, FAIL_DEADLINE,
-				"no byte for %" G_GINT64_FORMAT " ms",
-				call->stall_ms);
 		if (r <= 0)
 			continue;
 		if (fds[3].revents)
 			return fail(err, FAIL_CANCELLED, "interrupted");
+		moved = io_now_ns();
 		r = fds[0].revents ? take(p, &c->out, out) : 0;
 		if (r == 0 && fds[1].revents)
 			r = take(p, &c->err, err_out);

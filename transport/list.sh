@@ -1,5 +1,7 @@
 # Lists the workspace. ROOT RUNTIME ID SINCE NEW PRINTF [NAME...]: NAMEs are
-# find patterns to leave out. Prints "gone", or "full" and all records, or
+# find patterns to leave out. Prints empty lines while it works, so that silence
+# tells a sandbox that is gone, and then "gone", or "same" when nothing differs
+# from the listing SINCE (NEW is not kept), or "full" and all records, or
 # "delta" and records that begin with + or -. Keeps the listings SINCE and NEW.
 root=$1 rt=$2 id=$3 since=$4 new=$5 printf=$6
 shift 6
@@ -8,6 +10,13 @@ export TZ
 cd "$root" 2>/dev/null || { echo gone; exit 0; }
 s=$rt/.session-$id
 [ "$(cat "$s/mark" 2>/dev/null)" = "$id" ] || { echo gone; exit 0; }
+(while sleep 3 >/dev/null; do echo; done) 2>/dev/null &
+beat=$!
+say() {
+	kill "$beat" 2>/dev/null
+	wait "$beat" 2>/dev/null
+	echo "$1"
+}
 n=$#
 while [ "$n" -gt 0 ]; do
 	set -- "$@" -o -name "$1"
@@ -33,27 +42,33 @@ out=$s/list.tmp
 } >"$out" 2>"$s/list.err"
 bad=$(grep -v -e 'Permission denied' -e 'No such file' "$s/list.err" |
 	sed -n 1p)
-[ -z "$bad" ] || { echo "failed $bad"; exit 0; }
-echo "Z" >>"$out" || { echo "failed no space for the listing"; exit 0; }
+[ -z "$bad" ] || { say "failed $bad"; exit 0; }
+echo "Z" >>"$out" || { say "failed no space for the listing"; exit 0; }
 odd=$(find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o -name '*
 *' -print | sed -n 1p)
 if [ -z "$odd" ]; then
 	sort "$out" >"$s/list.$new" && rm -f "$out" ||
-		{ echo "failed to sort the listing"; exit 0; }
+		{ say "failed to sort the listing"; exit 0; }
 else
 	mv "$out" "$s/list.$new"
+fi
+if [ -n "$since" ] && cmp -s "$s/list.$since" "$s/list.$new" 2>/dev/null; then
+	rm -f "$s/list.$new"
+	say same
+	echo Z
+	exit 0
 fi
 for f in "$s"/list.*; do
 	[ "$f" = "$s/list.$new" ] || [ "$f" = "$s/list.$since" ] || rm -f "$f"
 done
 if [ -n "$since" ] && [ -z "$odd" ] && [ -f "$s/list.$since" ] &&
 	[ ! -f "$s/odd.$since" ] && command -v comm >/dev/null 2>&1; then
-	echo delta
+	say delta
 	comm -23 "$s/list.$since" "$s/list.$new" | sed 's/^/-/'
 	comm -13 "$s/list.$since" "$s/list.$new" | sed 's/^/+/'
 	echo Z
 else
 	[ -z "$odd" ] || : >"$s/odd.$new"
-	echo full
+	say full
 	cat "$s/list.$new"
 fi

@@ -5,6 +5,7 @@
 
 #include "merge/lib/fail.h"
 #include "merge/lib/path.h"
+#include "transport/check.sh.h"
 #include "transport/hash.sh.h"
 #include "transport/open.sh.h"
 #include "transport/remove.sh.h"
@@ -219,6 +220,12 @@ const char *tree_userland(const struct tree *t)
 bool tree_has_subsecond(const struct tree *t)
 {
 	return t->subsecond;
+}
+
+int tree_check(struct tree *t, const struct call *call, GError **err)
+{
+	return tree_run(t, "looking at it", script_check, NULL, call, NULL,
+		NULL, err);
 }
 
 int tree_remove_session(struct tree *t, const struct call *call, GError **err)

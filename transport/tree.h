@@ -57,7 +57,8 @@ struct tree_listing {
 	struct manifest *entries;
 	GPtrArray *gone;  /* char *: in SINCE, no longer there; delta only */
 	bool full;
-	char *id;	  /* to be given as SINCE next time */
+	char *id;	  /* to be given as SINCE next time; SINCE itself when
+			   * nothing differs (and it was no full one) */
 	uint64_t bytes;	  /* that travelled */
 };
 void tree_listing_free(struct tree_listing *l);
@@ -68,12 +69,17 @@ void tree_listing_free(struct tree_listing *l);
  * has it and can compare (output proportional to the changes), else in full.
  * A listing is counted and ended by a marker: a partial one is FAIL_PROTOCOL
  * or FAIL_UNKNOWN, never "absent". Directories that could not be read come
- * with ENTRY_UNREADABLE. The generation mark is verified in the same command:
+ * with ENTRY_UNREADABLE. While it works the sandbox prints a sign of life every
+ * 3 s, for call->stall_ms. Nothing changed: one short command, a short answer.
+ * The generation mark is verified in the same command:
  * FAIL_GONE when it is missing or another. The runtime directory and what
  * EXCLUDE (may be NULL) matches are left out.
  */
 int tree_list(struct tree *t, const char *since, const struct exclude *exclude,
 	const struct call *call, struct tree_listing **out, GError **err);
+
+/* Whether the sandbox answers and the generation mark is ours (FAIL_GONE). */
+int tree_check(struct tree *t, const struct call *call, GError **err);
 
 /* SHA-256 of files as they are there now. PATHS of char *; OUT[i] is zero and
  * HASHED[i] false for what is missing or no file. FAIL_REMOTE when the sandbox

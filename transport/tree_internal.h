@@ -7,6 +7,7 @@ struct tree {
 	struct remote *remote;	/* borrowed */
 	char *root, *runtime, *id, *userland;
 	bool fresh, subsecond, has_printf, has_sha256;
+	bool kept;		/* atomic: the sandbox has our script */
 };
 
 /* Runs SCRIPT with ROOT RUNTIME ID and MORE (NULL-terminated, may be NULL) as

@@ -7,6 +7,7 @@
 #include "merge/exclude.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/path.h"
+#include "transport/again.sh.h"
 #include "transport/list.sh.h"
 #include "transport/listing.h"
 
@@ -131,11 +132,15 @@ static int parse_listing(const struct tree *t, const char *text, size_t len,
 
 /* The first line says what follows. */
 static int take_answer(const struct tree *t, const GString *text,
-	const struct exclude *exclude, struct tree_listing *l, GError **err)
+	const char *since, const struct exclude *exclude,
+	struct tree_listing *l, GError **err)
 {
-	const char *newline = strchr(text->str, '\n');
-	size_t head = newline ? (size_t)(newline - text->str) : text->len;
-	g_autofree char *word = g_strndup(text->str, head);
+	/* Empty lines were signs of life. */
+	const char *at = text->str + strspn(text->str, "\n");
+	const char *newline = strchr(at, '\n');
+	size_t left = text->len - (size_t)(at - text->str);
+	size_t head = newline ? (size_t)(newline - at) : left;
+	g_autofree char *word = g_strndup(at, head);
 
 	if (!strcmp(word, "gone"))
 		return tree_gone(t, err);
@@ -146,10 +151,15 @@ static int take_answer(const struct tree *t, const GString *text,
 			"listing the sandbox failed there: %s", why);
 	}
 	l->full = !strcmp(word, "full");
-	if (!newline || (!l->full && strcmp(word, "delta")))
+	if (!strcmp(word, "same") && since) {
+		g_free(l->id);
+		l->id = g_strdup(since);
+	} else if (!l->full && strcmp(word, "delta")) {
 		return tree_garbled(t, "a listing", err);
-	return parse_listing(t, newline + 1, text->len - head - 1, exclude, l,
-		err);
+	}
+	if (!newline)
+		return tree_garbled(t, "a listing", err);
+	return parse_listing(t, newline + 1, left - head - 1, exclude, l, err);
 }
 
 char *tree_random_word(void)
@@ -177,6 +187,30 @@ static char *find_pattern(const char *name)
 	return g_string_free(s, FALSE);
 }
 
+/* Runs the listing: with the script the first time, and when the sandbox has
+ * lost it. */
+static int ask(struct tree *t, GPtrArray *args, struct answer *a,
+	const struct call *call, GError **err)
+{
+	struct sink sink = answer_sink(a);
+	bool lost = true;
+	int r = 0;
+
+	for (int i = 0; r == 0 && lost && i < 2; i++) {
+		bool kept = __atomic_load_n(&t->kept, __ATOMIC_ACQUIRE);
+
+		g_free(args->pdata[0]);
+		args->pdata[0] = g_strdup(kept && i == 0 ? "" : script_list);
+		g_string_truncate(a->text, 0);
+		r = tree_run(t, "a listing", script_again,
+			(const char *const *)args->pdata, call, NULL, &sink,
+			err);
+		lost = !strcmp(a->text->str, "lost\n");
+	}
+	__atomic_store_n(&t->kept, r == 0 && !lost, __ATOMIC_RELEASE);
+	return r;
+}
+
 int tree_list(struct tree *t, const char *since, const struct exclude *exclude,
 	const struct call *call, struct tree_listing **out, GError **err)
 {
@@ -184,7 +218,6 @@ int tree_list(struct tree *t, const char *since, const struct exclude *exclude,
 	struct answer a = {
 		.text = g_string_new(NULL), .limit = LISTING_LIMIT,
 	};
-	struct sink sink = answer_sink(&a);
 	struct tree_listing *l = g_new0(struct tree_listing, 1);
 	const char *const *names =
 		exclude ? exclude_literal_names(exclude) : NULL;
@@ -193,17 +226,17 @@ int tree_list(struct tree *t, const char *since, const struct exclude *exclude,
 	l->entries = manifest_new();
 	l->gone = g_ptr_array_new_with_free_func(g_free);
 	l->id = tree_random_word();
+	g_ptr_array_add(args, NULL);	/* the script */
 	g_ptr_array_add(args, g_strdup(since ? since : ""));
 	g_ptr_array_add(args, g_strdup(l->id));
 	g_ptr_array_add(args, g_strdup(t->has_printf ? "yes" : "no"));
 	for (; names && *names; names++)
 		g_ptr_array_add(args, find_pattern(*names));
 	g_ptr_array_add(args, NULL);
-	r = tree_run(t, "a listing", script_list,
-		(const char *const *)args->pdata, call, NULL, &sink, err);
+	r = ask(t, args, &a, call, err);
 	l->bytes = a.text->len;
 	if (r == 0)
-		r = take_answer(t, a.text, exclude, l, err);
+		r = take_answer(t, a.text, since, exclude, l, err);
 	g_string_free(a.text, TRUE);
 	if (r == 0)
 		*out = l;

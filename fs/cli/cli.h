@@ -101,13 +101,18 @@ struct json *live_call(struct ctl_client *c, const char *command,
 	const char *option, int *code, GError **err);
 
 /* --- cmd_session.c --------------------------------------------------------------- */
-/* COMMAND ("flush", "refresh") of session NAME, in its process or, when none
- * runs, by RUN here. PROGRESS: as --progress (NULL: auto). */
-int sync_session(const char *name, const char *command,
-	int (*run)(struct session *s, GError **err), const char *progress,
-	GError **err);
-int run_flush(struct session *s, GError **err);
-int run_refresh(struct session *s, GError **err);
+/* What is done by sync_session(). */
+struct sync_command {
+	const char *command;	/* "flush", "refresh" */
+	const char *option;	/* for it; may be NULL */
+	const char *progress;	/* as --progress; NULL: auto */
+	/* The same without a running session. */
+	int (*run)(struct session *s, const char *option, GError **err);
+};
+/* C of session NAME, in its process or, when none runs, here. */
+int sync_session(const char *name, const struct sync_command *c, GError **err);
+int run_flush(struct session *s, const char *option, GError **err);
+int run_refresh(struct session *s, const char *option, GError **err);
 
 /* --- daemon.c ------------------------------------------------------------------- */
 /* The mounted life of a session: prepare, mount, serve, finish. READY_FD: the

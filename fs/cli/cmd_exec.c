@@ -3,14 +3,28 @@
 #include <string.h>
 
 #include "fs/cli/cli.h"
+#include "fs/ctl/ctl.h"
 #include "fs/sync/exec.h"
 #include "merge/lib/log.h"
 #include "transport/exec.h"
+#include "transport/json.h"
 
 static int not_run(const GError *why)
 {
 	cli_fail(why);
 	return EXEC_NOT_RUN;
+}
+
+/* The running session looks for changes more often while a command runs. */
+static void beat(void *ctx)
+{
+	struct ctl_client *c = live_connect(ctx);
+	int code;
+
+	if (!c)
+		return;
+	json_free(live_call(c, "active", NULL, &code, NULL));
+	ctl_client_free(c);
 }
 
 static int run(const char *name, char **argv)
@@ -20,17 +34,24 @@ static int run(const char *name, char **argv)
 	struct exec_options o = {
 		.name = name, .cwd = cwd,
 		.argv = (const char *const *)argv,
+		.beat = beat, .ctx = (void *)(uintptr_t)name,
+	};
+	const struct sync_command flush = {
+		.command = "flush", .progress = "never", .run = run_flush,
+	};
+	const struct sync_command refresh = {
+		.command = "refresh", .progress = "never", .run = run_refresh,
 	};
 	int code = EXEC_NOT_RUN;
 
-	if (sync_session(name, "flush", run_flush, "never", &why) < 0)
+	if (sync_session(name, &flush, &why) < 0)
 		return not_run(why);
 	if (session_exec(&o, &code, &why) < 0) {
 		code = not_run(why);
 		g_clear_error(&why);
 	}
 	/* What it changed is shown also when it failed. */
-	if (sync_session(name, "refresh", run_refresh, "never", &why) < 0)
+	if (sync_session(name, &refresh, &why) < 0)
 		cli_fail(why);
 	return code;
 }

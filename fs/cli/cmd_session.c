@@ -84,18 +84,17 @@ static char *take_name(int argc, char **argv, int *code)
 	return name;
 }
 
-int sync_session(const char *name, const char *command,
-	int (*run)(struct session *s, GError **err), const char *progress,
+int sync_session(const char *name, const struct sync_command *command,
 	GError **err)
 {
-	struct session_progress p = cli_progress(progress, false);
+	struct session_progress p = cli_progress(command->progress, false);
 	struct ctl_client *c = live_connect(name);
 	struct session *s;
 	int code, ret;
 
 	if (c) {
-		struct json *j = live_call_shown(
-			c, name, &p, command, NULL, &code, err);
+		struct json *j = live_call_shown(c, name, &p, command->command,
+			command->option, &code, err);
 
 		cli_progress_end();
 		ret = j ? 0 : -EIO;
@@ -107,52 +106,74 @@ int sync_session(const char *name, const char *command,
 	cli_open_log(name);
 	if (s)
 		session_set_progress(s, &p);
-	ret = s ? run(s, err) : -EIO;
+	ret = s ? command->run(s, command->option, err) : -EIO;
 	cli_progress_end();
 	session_close(s);
 	return ret;
 }
 
-/* Flush or refresh, in the running session or here. */
-static int sync_command(int argc, char **argv, const char *command,
-	int (*run)(struct session *s, GError **err))
+int run_flush(struct session *s, const char *option, GError **err)
+{
+	(void)option;
+	return session_flush(s, 0, err);
+}
+
+int run_refresh(struct session *s, const char *option, GError **err)
+{
+	return session_load(s, err) < 0
+		? -EIO : session_refresh(s, option != NULL, err);
+}
+
+/* What the options say. */
+struct sync_words {
+	char *mode;
+	gboolean allow_deletes;
+};
+
+/* The one word after OPTIONS, and then C. */
+static int sync_main(int argc, char **argv, const GOptionEntry *options,
+	struct sync_words *w, struct sync_command *c)
 {
 	g_autofree char *name = NULL;
 	g_autofree char *mode = NULL;
-	const GOptionEntry options[] = { CLI_PROGRESS_OPTION(&mode), { 0 } };
 	g_autoptr(GError) why = NULL;
 	int code = EXIT_DONE;
+	bool ok;
 
-	if (!cli_parse(&argc, &argv, "NAME|MOUNTPOINT", NULL, options,
-		    &code) ||
-		!cli_check_progress(mode, &code) ||
+	log_set_level(LOG_ERROR);
+	ok = cli_parse(&argc, &argv, "NAME|MOUNTPOINT", NULL, options, &code);
+	mode = w->mode;
+	if (!ok || !cli_check_progress(mode, &code) ||
 		!(name = take_name(argc, argv, &code)))
 		return code;
-	if (sync_session(name, command, run, mode, &why) < 0)
+	c->progress = mode;
+	c->option = w->allow_deletes ? "allow-deletes" : NULL;
+	if (sync_session(name, c, &why) < 0)
 		return cli_fail(why);
 	return EXIT_DONE;
 }
 
-int run_flush(struct session *s, GError **err)
-{
-	return session_flush(s, 0, err);
-}
-
 int cmd_flush(int argc, char **argv)
 {
-	log_set_level(LOG_ERROR);
-	return sync_command(argc, argv, "flush", run_flush);
-}
+	struct sync_words w = { 0 };
+	const GOptionEntry options[] = { CLI_PROGRESS_OPTION(&w.mode), { 0 } };
+	struct sync_command c = { .command = "flush", .run = run_flush };
 
-int run_refresh(struct session *s, GError **err)
-{
-	return session_load(s, err) < 0 ? -EIO : session_refresh(s, err);
+	return sync_main(argc, argv, options, &w, &c);
 }
 
 int cmd_refresh(int argc, char **argv)
 {
-	log_set_level(LOG_ERROR);
-	return sync_command(argc, argv, "refresh", run_refresh);
+	struct sync_words w = { 0 };
+	const GOptionEntry options[] = {
+		CLI_PROGRESS_OPTION(&w.mode),
+		{ "allow-deletes", 0, 0, G_OPTION_ARG_NONE, &w.allow_deletes,
+			"also when everything in the sandbox is gone", NULL },
+		{ 0 },
+	};
+	struct sync_command c = { .command = "refresh", .run = run_refresh };
+
+	return sync_main(argc, argv, options, &w, &c);
 }
 
 int cmd_forget(int argc, char **argv)

@@ -199,11 +199,13 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 	if (session_set_state(l->session, SESSION_MOUNTED, l->mountpoint, NULL,
 		    err) < 0)
 		return -EIO;
+	/* The threads must know before they bring anything in. */
+	session_set_mounted(l->session, l->mountpoint);
 	__atomic_store_n(&l->mounted, 1, __ATOMIC_RELEASE);
 	/* From here on whoever waits asks for it. */
 	p = service_progress(l->service);
 	session_set_progress(l->session, &p);
-	if (session_start_uploader(l->session, err) < 0)
+	if (session_start_threads(l->session, err) < 0)
 		return -EIO;
 	return session_start_keeper(l->session, err);
 }

@@ -82,10 +82,18 @@ static void on_refresh(struct service *v, struct ctl_conn *conn,
 	const char *option)
 {
 	g_autoptr(GError) why = NULL;
-	int r = session_refresh(v->session, &why);
+	int r = session_refresh(
+		v->session, strstr(option, "allow-deletes") != NULL, &why);
 
-	(void)option;
 	answer(conn, r == 0 ? done(0) : failure(why));
+}
+
+static void on_active(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	(void)option;
+	session_note_active(v->session);
+	answer(conn, done(0));
 }
 
 static void on_restore(struct service *v, struct ctl_conn *conn,
@@ -169,6 +177,7 @@ static const struct request {
 	{ "status", on_status },
 	{ "flush", on_flush },
 	{ "refresh", on_refresh },
+	{ "active", on_active },
 	{ "restore", on_restore },
 	{ "progress", on_progress },
 	{ "wait", on_wait },

@@ -5,7 +5,8 @@
  * {"cmd", "option"}; answers {"code", …} or {"error", "fail"}:
  *
  *	status		the status object under "status"
- *	flush, refresh	once done
+ *	flush, refresh	once done; refresh takes the option allow-deletes
+ *	active		somebody works: look for changes more often for a while
  *	restore		a checkpoint; "option" a word of allow-deletes, dry-run,
  *			diff, undo; the report under "report", "diff"
  *	progress	"what" goes on now (null: nothing), "done", "total",

@@ -19,6 +19,7 @@ struct mirror_changes;
 struct keeper;
 struct uploader;
 struct fetcher;
+struct poller;
 
 struct counters {
 	uint64_t batches, files, bytes;		/* sent */
@@ -43,6 +44,8 @@ struct session {
 	struct tree *tree;
 	struct session_progress progress;
 	const char *mounted_at;	/* owned; NULL unless mounted */
+	bool allow_emptied;	/* of the flow that runs: take it as deletions
+				 * that nothing is left in the sandbox */
 
 	struct mutex lock;	/* guards what follows; a leaf (RANK_LOG) */
 	struct cond changed;	/* of flow_busy */
@@ -59,6 +62,7 @@ struct session {
 	struct uploader *uploader;
 	struct fetcher *fetcher;
 	struct keeper *keeper;	/* of the thread that starts and stops it */
+	struct poller *poller;
 };
 
 /* --- fs/sync/session_json.c ------------------------------------------- */
@@ -73,7 +77,7 @@ int session_json_save(struct session *s, GError **err);
 /* Waits for its turn to run a flow, and gives it up. */
 void session_enter_flow(struct session *s);
 void session_leave_flow(struct session *s);
-/* Waits for it at most MS; false: not entered. */
+/* Waits for its turn at most MS; false: not entered. */
 bool session_try_flow(struct session *s, int64_t ms);
 
 /* Reports progress; cheap when nobody listens. */
@@ -147,6 +151,11 @@ int upload_round(struct session *s, struct upload_result *r, GError **err);
 int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 	struct upload_result *total, GError **err);
 
+/* --- fs/sync/uploader.c ----------------------------------------------- */
+
+int session_start_uploader(struct session *s, GError **err);
+void session_stop_uploader(struct session *s);
+
 /* --- fs/sync/derive.c ------------------------------------------------- */
 
 /* The batch for CHANGES; INDEX[i] (GArray of guint, one a batch op) is the
@@ -165,6 +174,22 @@ int assets_send(struct session *s, struct prepare_result *r, GError **err);
 
 /* Inside a flow. */
 int refresh_flow(struct session *s, GError **err);
+/* The same with CALL for the listing; *CHANGED (may be NULL) says whether
+ * anything came in. */
+int refresh_with(struct session *s, const struct call *call, bool *changed,
+	GError **err);
+
+/* --- fs/sync/poller.c ------------------------------------------------- */
+
+/* The thread that looks for the sandbox's changes while mounted. */
+int session_start_poller(struct session *s, GError **err);
+/* Stopped it may still be spoken to, until it is freed. */
+void session_stop_poller(struct session *s);
+void session_free_poller(struct session *s);
+/* The sandbox did not answer (WHY), or did: "offline" and back. Any thread. */
+void session_note_failure(struct session *s, const char *what,
+	const GError *why);
+void session_note_success(struct session *s);
 
 /* --- fs/sync/fetch.c -------------------------------------------------- */
 

@@ -13,17 +13,19 @@
  * The id of the listing is kept only when everything in it was dealt with:
  * until then the sandbox keeps telling the same difference.
  */
-#include "fs/sync/internal.h"
+#include "fs/sync/refresh.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/syscall.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fs/mirror/base.h"
-#include "fs/mirror/content.h"
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
 #include "merge/apply.h"
@@ -34,174 +36,6 @@
 #include "merge/lib/log.h"
 #include "merge/lib/path.h"
 #include "merge/scan.h"
-
-struct refresh {
-	struct session *s;
-	struct tree_listing *listing;
-	struct manifest *ack_mirror, *ack_remote;
-	GHashTable *changed;	/* path -> remote entry, or NULL when gone */
-	struct manifest *got;	/* fetched files and links */
-	struct manifest *ours, *theirs;
-	struct plan *plan;
-	char *staging, *trash;
-	int staging_fd, made_fd, trash_fd;
-	bool vanished;		/* something was gone before it was fetched */
-};
-
-static bool is_same_remote(const struct entry *a, const struct entry *b)
-{
-	if (a->type != b->type || a->mode != b->mode)
-		return false;
-	if (a->type == ENTRY_DIR)
-		return true;
-	return a->size == b->size && a->mtime_ns == b->mtime_ns &&
-		a->ctime_ns == b->ctime_ns && a->ino == b->ino &&
-		g_strcmp0(a->target, b->target) == 0;
-}
-
-static void note_present(struct refresh *r, const struct entry *e)
-{
-	const struct entry *ack = manifest_find(r->ack_remote, e->path);
-
-	if (e->type == ENTRY_SPECIAL || (ack && is_same_remote(e, ack)))
-		return;
-	if (!ack && session_is_preserved(r->s, e->path))
-		return;		/* the sandbox's own affair */
-	g_hash_table_insert(r->changed, (gpointer)e->path, (gpointer)e);
-}
-
-static void note_gone(struct refresh *r, const char *path)
-{
-	if (manifest_find(r->ack_remote, path))
-		g_hash_table_insert(r->changed, (gpointer)path, NULL);
-}
-
-/* Fills `changed` from the listing. Special files where something else was are
- * "gone" for us; they are never transferred. */
-static void find_changed(struct refresh *r)
-{
-	const struct manifest *seen = r->listing->entries;
-
-	for (size_t i = 0; i < manifest_count(seen); i++) {
-		const struct entry *e = manifest_at(seen, i);
-
-		if (e->type == ENTRY_SPECIAL)
-			note_gone(r, e->path);
-		else
-			note_present(r, e);
-	}
-	if (!r->listing->full) {
-		for (guint i = 0; i < r->listing->gone->len; i++)
-			note_gone(r, g_ptr_array_index(r->listing->gone, i));
-		return;
-	}
-	for (size_t i = 0; i < manifest_count(r->ack_remote); i++) {
-		const char *path = manifest_at(r->ack_remote, i)->path;
-
-		if (!manifest_find(seen, path))
-			note_gone(r, path);
-	}
-}
-
-/* A directory that could not be listed: what is below it is not gone. */
-static void spare_unreadable(struct refresh *r)
-{
-	const struct manifest *seen = r->listing->entries;
-
-	for (size_t i = 0; i < manifest_count(seen); i++) {
-		const struct entry *e = manifest_at(seen, i);
-		GHashTableIter it;
-		gpointer path, entry;
-
-		if (!(e->flags & ENTRY_UNREADABLE))
-			continue;
-		g_hash_table_iter_init(&it, r->changed);
-		while (g_hash_table_iter_next(&it, &path, &entry))
-			if (!entry && path_is_within(path, e->path))
-				g_hash_table_iter_remove(&it);
-	}
-}
-
-static int fetch_changed(struct refresh *r, GError **err)
-{
-	GPtrArray *paths = g_ptr_array_new();
-	struct counters add = { 0 };
-	struct call call = session_call(r->s);
-	GHashTableIter it;
-	gpointer path, value;
-	int ret = 0;
-
-	g_hash_table_iter_init(&it, r->changed);
-	while (g_hash_table_iter_next(&it, &path, &value)) {
-		const struct entry *e = value;
-
-		if (e && (e->type == ENTRY_FILE || e->type == ENTRY_LINK))
-			g_ptr_array_add(paths, path);
-	}
-	if (paths->len) {
-		session_step(r->s, "fetching", 0, 0, true);
-		ret = tree_fetch(r->s->tree, paths, r->staging_fd, &call,
-			&r->got, err);
-	} else {
-		r->got = manifest_new();
-		manifest_sort(r->got);
-	}
-	g_ptr_array_free(paths, TRUE);
-	for (size_t i = 0; ret == 0 && i < manifest_count(r->got); i++) {
-		add.fetched_files++;
-		add.fetched_bytes +=
-			(uint64_t)MAX(manifest_at(r->got, i)->size, 0);
-	}
-	session_count(r->s, &add);
-	return ret;
-}
-
-/* Their version of a changed path: the fetched bytes with the listed mode. */
-static void add_theirs(struct refresh *r, const struct entry *listed)
-{
-	struct entry e = *listed;
-	const struct entry *got = manifest_find(r->got, listed->path);
-
-	if (e.type != ENTRY_DIR) {
-		if (!got || got->type != e.type) {
-			const struct entry *ack =
-				manifest_find(r->ack_mirror, listed->path);
-
-			/* Gone or another thing by now: the next refresh will
-			 * tell. Until then as it was. */
-			r->vanished = true;
-			if (ack)
-				manifest_add(r->theirs, ack);
-			return;
-		}
-		e.size = got->size;
-		e.digest = got->digest;
-		e.target = got->target;
-		e.flags = got->flags;
-	}
-	e.ino = 0;
-	e.ctime_ns = 0;
-	manifest_add(r->theirs, &e);
-}
-
-static void build_theirs(struct refresh *r)
-{
-	GHashTableIter it;
-	gpointer path, entry;
-
-	r->theirs = manifest_new();
-	for (size_t i = 0; i < manifest_count(r->ack_mirror); i++) {
-		const struct entry *ack = manifest_at(r->ack_mirror, i);
-
-		if (!g_hash_table_contains(r->changed, ack->path))
-			manifest_add(r->theirs, ack);
-	}
-	g_hash_table_iter_init(&it, r->changed);
-	while (g_hash_table_iter_next(&it, &path, &entry))
-		if (entry)
-			add_theirs(r, entry);
-	manifest_sort(r->theirs);
-}
 
 static int scan_ours(struct refresh *r, GError **err)
 {
@@ -241,44 +75,6 @@ static int open_base(void *ctx, const struct digest *digest)
 	return base_store_open(r->s->base, digest);
 }
 
-static void keep_bases(struct refresh *r)
-{
-	/* Their version is the ancestor of what comes next. */
-	for (size_t i = 0; i < manifest_count(r->got); i++) {
-		const struct entry *e = manifest_at(r->got, i);
-		struct digest d;
-		autofd int fd = -1;
-
-		if (e->type != ENTRY_FILE || e->size > TEXT_MERGE_LIMIT)
-			continue;
-		fd = beneath_open(r->staging_fd, e->path, O_RDONLY, 0);
-		if (fd >= 0)
-			base_store_keep(r->s->base, fd, &d);
-	}
-}
-
-/* The bytes that are about to be replaced in the mirror: what the baseline, or
- * the acknowledged state, may need to merge text against. */
-static void keep_replaced(struct refresh *r)
-{
-	GHashTableIter it;
-	gpointer path;
-
-	g_hash_table_iter_init(&it, r->changed);
-	while (g_hash_table_iter_next(&it, &path, NULL)) {
-		const struct entry *ack = manifest_find(r->ack_mirror, path);
-		struct digest d;
-		autofd int fd = -1;
-
-		if (!ack || ack->type != ENTRY_FILE ||
-			ack->size > TEXT_MERGE_LIMIT)
-			continue;
-		fd = content_open(r->s->mirror_fd, path);
-		if (fd >= 0)
-			base_store_keep(r->s->base, fd, &d);
-	}
-}
-
 static int open_dirs(struct refresh *r, GError **err)
 {
 	g_autofree char *made = NULL;
@@ -305,6 +101,18 @@ static int open_dirs(struct refresh *r, GError **err)
 		     : 0;
 }
 
+/* Whether DIR is a FUSE mount's root, and not the directory below that shows
+ * again once it was unmounted. */
+static bool is_mount(int dir)
+{
+	struct statfs fs;
+	struct stat st, up;
+
+	return fstatfs(dir, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC &&
+		fstat(dir, &st) == 0 &&
+		(fstatat(dir, "..", &up, 0) < 0 || up.st_dev != st.st_dev);
+}
+
 /* Applies the plan to the mirror; while mounted through the mount point. */
 static int apply(struct refresh *r, GError **err)
 {
@@ -329,6 +137,10 @@ static int apply(struct refresh *r, GError **err)
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (mount_fd < 0)
 			return fail_errno(err, -errno, "open the mount at %s",
+				s->mounted_at);
+		if (!is_mount(mount_fd))
+			return fail(err, FAIL_FAILED,
+				"refresh: the mount at %s has ended",
 				s->mounted_at);
 		o.root_fd = mount_fd;
 	}
@@ -361,100 +173,6 @@ static int make_plan(struct refresh *r)
 
 	r->plan = reconcile(&in);
 	return 0;
-}
-
-/* The acknowledged rows of one changed path; the mirror's row describes the
- * mirror's file only when that holds exactly what the sandbox has. */
-static int acknowledge_path(struct refresh *r, const char *path,
-	const struct entry *listed, bool *dirty, GError **err)
-{
-	struct state *state = r->s->state;
-	const struct entry *t = manifest_find(r->theirs, path);
-	struct entry row, remote, now = { 0 };
-	struct stat st;
-
-	*dirty = false;
-	if (!listed)
-		return state_remove(state, STATE_ACK_MIRROR, path, err) < 0 ||
-				state_remove(state, STATE_ACK_REMOTE, path,
-					err) < 0
-			? -EIO : 0;
-	if (!t || (listed->type != ENTRY_DIR &&
-			    !manifest_find(r->got, path)))
-		return 0;	/* vanished: as it was */
-	row = *t;
-	row.path = path;
-	*dirty = true;
-	if (beneath_stat(r->s->mirror_fd, path, &st) == 0) {
-		g_autofree char *target = NULL;
-
-		entry_from_stat(&now, &st);
-		now.path = path;
-		if (now.type == ENTRY_LINK && beneath_readlink(
-				r->s->mirror_fd, path, &target) == 0)
-			now.target = target;
-		if (content_is_stub(&st))
-			now.flags |= ENTRY_STUB;
-		else if (now.type == ENTRY_FILE && t->type == ENTRY_FILE &&
-			now.size == t->size)
-			scan_hash_file(r->s->mirror_fd, &now);
-		if (entry_same_content(&now, t) &&
-			(now.type == ENTRY_LINK ||
-				entry_perm(&now) == entry_perm(t))) {
-			row = now;
-			row.target = t->target;
-			row.flags &= (uint8_t)~ENTRY_RACY;
-			*dirty = false;
-		}
-	}
-	remote = *listed;
-	remote.target = t->target;
-	return state_put(state, STATE_ACK_MIRROR, &row, err) < 0 ||
-			state_put(state, STATE_ACK_REMOTE, &remote, err) < 0
-		? -EIO : 0;
-}
-
-/* Every path that the plan wrote and the sandbox does not list with the same
- * bytes (merged texts, conflict copies) has to be sent. */
-static void mark_written(struct refresh *r)
-{
-	if (!r->s->mirror)
-		return;
-	for (size_t i = 0; i < plan_count(r->plan); i++) {
-		const struct plan_op *op = plan_at(r->plan, i);
-
-		if (op->action != PLAN_REPORT &&
-			op->outcome == PLAN_DONE &&
-			!g_hash_table_contains(r->changed, op->path))
-			mirror_mark(r->s->mirror, op->path, true);
-	}
-}
-
-static int acknowledge(struct refresh *r, GError **err)
-{
-	struct state *state = r->s->state;
-	GHashTableIter it;
-	gpointer path, listed;
-	int ret = 0;
-
-	if (state_begin(state, err) < 0)
-		return -EIO;
-	g_hash_table_iter_init(&it, r->changed);
-	while (ret == 0 && g_hash_table_iter_next(&it, &path, &listed)) {
-		bool dirty;
-
-		ret = acknowledge_path(r, path, listed, &dirty, err);
-		if (ret == 0 && r->s->mirror)
-			mirror_mark(r->s->mirror, path, dirty);
-	}
-	if (ret == 0 && !r->vanished)
-		ret = state_set(state, "listing", r->listing->id, err);
-	if (ret < 0) {
-		state_rollback(state);
-		return ret;
-	}
-	mark_written(r);
-	return state_commit(state, err);
 }
 
 static void log_conflicts(struct refresh *r)
@@ -513,72 +231,111 @@ static int take_changes(struct refresh *r, GError **err)
 	bool reload = r->s->mirror && !r->s->mounted_at;
 	int ret;
 
-	if (open_dirs(r, err) < 0 || fetch_changed(r, err) < 0)
+	if (open_dirs(r, err) < 0 || refresh_fetch(r, err) < 0)
 		return -EIO;
-	build_theirs(r);
+	refresh_build_theirs(r);
 	if (scan_ours(r, err) < 0)
 		return -EIO;
 	make_plan(r);
-	keep_bases(r);
-	keep_replaced(r);
+	refresh_keep_bases(r);
 	/* Below the node table's back only when nobody looks at it. */
 	if (reload)
 		session_unload_mirror(r->s);
 	ret = apply(r, err);
 	if (ret == 0)
-		ret = acknowledge(r, err);
+		ret = refresh_acknowledge(r, err);
 	log_conflicts(r);
 	if (reload && session_reload_mirror(r->s, ret == 0 ? err : NULL) < 0)
 		ret = -EIO;
 	return ret;
 }
 
-int refresh_flow(struct session *s, GError **err)
+/* All that the sandbox had is gone at once, two entries or more: emptied or
+ * replaced under its mark, unless somebody said that it is so. */
+static int check_emptied(struct refresh *r, GError **err)
+{
+	size_t had = manifest_count(r->ack_remote);
+
+	if (r->s->allow_emptied || had < 2 ||
+		manifest_count(r->listing->entries) ||
+		(!r->listing->full && r->listing->gone->len < had))
+		return 0;
+	return fail(err, FAIL_GONE,
+		"the workspace in the sandbox was emptied; nothing was taken "
+		"as deleted here: `sandmount refresh --allow-deletes %s` takes "
+		"it so, `sandmount prepare` fills it again", r->s->name);
+}
+
+/* What differs, when anything does. */
+static int settle_listing(struct refresh *r, GError **err)
+{
+	struct session *s = r->s;
+	bool damaged = false;
+
+	r->ack_mirror = session_load_table(s, STATE_ACK_MIRROR, &damaged);
+	r->ack_remote = session_load_table(s, STATE_ACK_REMOTE, &damaged);
+	if (damaged)
+		return fail(err, FAIL_LOCAL,
+			"refresh: the record of what the sandbox acknowledged "
+			"is damaged; `sandmount restore %s` merges what the "
+			"mirror holds", s->name);
+	if (check_emptied(r, err) < 0)
+		return -EIO;
+	r->changed = g_hash_table_new(g_str_hash, g_str_equal);
+	refresh_find_changed(r);
+	if (g_hash_table_size(r->changed) &&
+		stubs_follow(s, &r->ack_mirror, &r->ack_remote, r->changed,
+			err) < 0)
+		return -EIO;
+	if (g_hash_table_size(r->changed))
+		return take_changes(r, err);
+	return state_set(s->state, "listing", r->listing->id, err);
+}
+
+static bool is_nothing_new(const struct tree_listing *l, const char *since)
+{
+	return !l->full && g_strcmp0(l->id, since) == 0;
+}
+
+int refresh_with(struct session *s, const struct call *call, bool *changed,
+	GError **err)
 {
 	struct refresh r = {
 		.s = s, .staging_fd = -1, .made_fd = -1, .trash_fd = -1,
+		.call = session_call(s),
 	};
 	g_autofree char *since = state_get(s->state, "listing");
-	struct call call = session_call(s);
-	bool damaged = false;
 	int ret;
 
 	if (session_connect(s, err) < 0)
 		return -EIO;
 	session_step(s, "listing the sandbox", 0, 0, false);
-	ret = tree_list(s->tree, since, s->exclude, &call, &r.listing, err);
-	if (ret == 0) {
-		r.ack_mirror = session_load_table(
-			s, STATE_ACK_MIRROR, &damaged);
-		r.ack_remote = session_load_table(
-			s, STATE_ACK_REMOTE, &damaged);
-		r.changed = g_hash_table_new(g_str_hash, g_str_equal);
-		find_changed(&r);
-		spare_unreadable(&r);
-		if (!damaged && g_hash_table_size(r.changed))
-			ret = stubs_follow(s, &r.ack_mirror, &r.ack_remote,
-				r.changed, err);
-		if (ret < 0)
-			;	/* said already */
-		else if (damaged)
-			ret = fail(err, FAIL_LOCAL,
-				"refresh: the record of what the sandbox "
-				"acknowledged is damaged; `sandmount restore "
-				"%s` merges what the mirror holds", s->name);
-		else if (g_hash_table_size(r.changed))
-			ret = take_changes(&r, err);
-		else
-			ret = state_set(
-				s->state, "listing", r.listing->id, err);
+	ret = tree_list(s->tree, since, s->exclude, call, &r.listing, err);
+	if (ret == 0 && !is_nothing_new(r.listing, since)) {
+		ret = settle_listing(&r, err);
+		if (changed)
+			*changed = ret == 0 && r.plan && plan_count(r.plan);
 	}
 	release(&r);
 	return ret;
 }
 
-int session_refresh(struct session *s, GError **err)
+int refresh_flow(struct session *s, GError **err)
+{
+	struct call call = session_call(s);
+
+	return refresh_with(s, &call, NULL, err);
+}
+
+int session_refresh(struct session *s, bool allow_deletes, GError **err)
 {
 	session_enter_flow(s);
+	s->allow_emptied = allow_deletes;
 	int r = refresh_flow(s, err);
+	s->allow_emptied = false;
 	session_leave_flow(s);
+	if (r == 0)
+		session_note_success(s);
+	session_note_active(s);
 	return r;
 }

@@ -511,8 +511,10 @@ int session_restore(struct session *s, const struct restore_options *o,
 	int r;
 
 	session_enter_flow(s);
+	s->allow_emptied = o->allow_deletes;
 	r = o->undo ? restore_undo(s, out, &why)
 		    : restore_in_flow(s, o, out, &why);
+	s->allow_emptied = false;
 	session_leave_flow(s);
 	if (r < 0) {
 		if (!s->mounted_at && !o->dry_run &&

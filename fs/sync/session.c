@@ -50,7 +50,8 @@ void session_close(struct session *s)
 		return;
 	session_stop_fetcher(s);
 	session_stop_keeper(s);
-	session_stop_uploader(s);
+	session_stop_threads(s);
+	session_free_poller(s);
 	session_unload_mirror(s);
 	tree_close(s->tree);
 	remote_close(s->remote);
@@ -514,7 +515,8 @@ bool session_try_flow(struct session *s, int64_t ms)
 	while (s->flow_busy && cond_wait_until(&s->changed, &s->lock, until))
 		;
 	mine = !s->flow_busy;
-	s->flow_busy = true;
+	if (mine)
+		s->flow_busy = true;
 	mutex_unlock(&s->lock);
 	return mine;
 }

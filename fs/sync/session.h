@@ -121,13 +121,17 @@ int session_load(struct session *s, GError **err);
  * gone. */
 int session_connect(struct session *s, GError **err);
 
-/* The uploader thread, for a mount. */
-int session_start_uploader(struct session *s, GError **err);
-void session_stop_uploader(struct session *s);
 /* The same for the thread that keeps the sandbox alive, where its life has an
  * end (fs/sync/lifetime.c). The session must be connected. */
 int session_start_keeper(struct session *s, GError **err);
 void session_stop_keeper(struct session *s);
+/* The threads of a mount: one sends what is written, one looks for what the
+ * sandbox changed: often after activity, rarely when nothing happens, and never
+ * longer than options->poll_seconds apart. */
+int session_start_threads(struct session *s, GError **err);
+void session_stop_threads(struct session *s);
+/* Somebody works: look more often for a while. */
+void session_note_active(struct session *s);
 /* Returns when everything written before the call is in the sandbox; with or
  * without uploader thread. FAIL_PENDING: still unsent, and why. */
 int session_flush(struct session *s, int64_t deadline_ms, GError **err);
@@ -146,8 +150,9 @@ void session_stop_fetcher(struct session *s);
 void session_set_mounted(struct session *s, const char *mountpoint);
 bool session_is_refresh_tid(struct session *s, int tid);
 
-/* Brings the sandbox's changes into the mirror. */
-int session_refresh(struct session *s, GError **err);
+/* Brings the sandbox's changes into the mirror. FAIL_GONE when everything in it
+ * is gone at once, unless ALLOW_DELETES. */
+int session_refresh(struct session *s, bool allow_deletes, GError **err);
 
 struct restore_options {
 	bool dry_run;		/* plan only */

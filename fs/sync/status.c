@@ -201,7 +201,7 @@ int session_finish(struct session *s, struct report **out, GError **err)
 
 	*out = NULL;
 	session_stop_keeper(s);
-	session_stop_uploader(s);
+	session_stop_threads(s);
 	session_set_mounted(s, NULL);
 	if (s->options->local && !s->options->no_restore)
 		return session_restore(s, &o, out, err);

@@ -90,21 +90,6 @@ static void gather(struct uploader *u)
 	}
 }
 
-static void note_failure(struct session *s, const GError *why)
-{
-	log_write(LOG_WARNING, "sending: %s", why->message);
-	if (s->st == SESSION_MOUNTED || s->st == SESSION_OFFLINE)
-		session_set_state(s, SESSION_OFFLINE, NULL, why->message, NULL);
-}
-
-static void note_success(struct session *s)
-{
-	if (s->st == SESSION_OFFLINE) {
-		log_write(LOG_INFO, "the sandbox answers again");
-		session_set_state(s, SESSION_MOUNTED, NULL, NULL, NULL);
-	}
-}
-
 /* Rounds until all is sent; false after a failure. */
 static bool send_all(struct uploader *u)
 {
@@ -116,10 +101,11 @@ static bool send_all(struct uploader *u)
 		io_now_ns() + 30000 * MS, NULL, &why);
 	session_leave_flow(u->s);
 	if (r < 0 && why->code != FAIL_PENDING) {
-		note_failure(u->s, why);
+		session_note_failure(u->s, "sending", why);
 		return false;
 	}
-	note_success(u->s);
+	session_note_success(u->s);
+	session_note_active(u->s);
 	if (r < 0)
 		session_wake(u->s);
 	return true;
@@ -206,6 +192,7 @@ int session_flush(struct session *s, int64_t deadline_ms, GError **err)
 		s, mirror_sequence(s->mirror), until, NULL, &why);
 	session_leave_flow(s);
 	add_waiter(s, -1);
+	session_note_active(s);
 	if (r == 0)
 		return 0;
 	return fail(err, FAIL_PENDING,

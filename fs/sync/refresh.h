@@ -1,0 +1,37 @@
+#ifndef FS_SYNC_REFRESH_H
+#define FS_SYNC_REFRESH_H
+/* What the files of refresh share. Not for others. */
+#include "fs/sync/internal.h"
+
+struct refresh {
+	struct session *s;
+	struct tree_listing *listing;
+	struct manifest *ack_mirror, *ack_remote;
+	GHashTable *changed;	/* path -> remote entry, or NULL when gone */
+	struct manifest *got;	/* fetched files and links */
+	struct manifest *ours, *theirs;
+	struct plan *plan;
+	char *staging, *trash;
+	int staging_fd, made_fd, trash_fd;
+	bool vanished;		/* something was gone before it was fetched */
+	struct call call;
+};
+
+/* --- refresh_changes.c: what the sandbox did ------------------------------ */
+
+/* Fills `changed` from the listing and the acknowledged rows. */
+void refresh_find_changed(struct refresh *r);
+/* Fetches what changed into staging: `got`. */
+int refresh_fetch(struct refresh *r, GError **err);
+/* `theirs`: the acknowledged state with what changed. */
+void refresh_build_theirs(struct refresh *r);
+/* Bytes that a later merge may need: theirs now, ours before. */
+void refresh_keep_bases(struct refresh *r);
+
+/* --- refresh_ack.c: what is the same on both sides from now on ------------- */
+
+/* Writes the acknowledged rows of what changed, and the listing's id, in one
+ * transaction; what the mirror has otherwise is dirty. */
+int refresh_acknowledge(struct refresh *r, GError **err);
+
+#endif
