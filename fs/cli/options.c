@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "merge/lib/fail.h"
+#include "transport/remote.h"
 
 bool cli_parse(int *argc, char ***argv, const char *usage,
 	const char *summary, const GOptionEntry *options, int *code)
@@ -251,13 +252,17 @@ bool mount_options_parse(struct mount_options *m, int *argc, char ***argv,
 {
 	GOptionEntry entries[ENTRIES] = { 0 };
 	g_autoptr(GError) why = NULL;
+	g_autofree char *providers =
+		g_strjoinv(" ", (char **)remote_providers());
+	g_autofree char *summary = g_strdup_printf(
+		"SANDBOX is a spec file, a name in the config file, or\n"
+		"PROVIDER:ID:/REMOTE/CWD, for example local:/path.\n"
+		"Providers: %s", providers);
 	int most = mount ? 3 : 2;
 
 	fill_entries(m, entries);
 	if (!cli_parse(argc, argv,
-		    mount ? "SANDBOX [MOUNTPOINT]" : "SANDBOX",
-		    "SANDBOX is a spec file, a name in the config file, or\n"
-		    "PROVIDER:ID:/REMOTE/CWD, for example local:/path.",
+		    mount ? "SANDBOX [MOUNTPOINT]" : "SANDBOX", summary,
 		    entries, code))
 		return false;
 	if (*argc < 2 || *argc > most) {

@@ -43,7 +43,9 @@ _sandmount() {
 	esac
 	case $command in
 	mount | prepare | doctor | spec)
-		COMPREPLY=($(compgen -W "local: command:" -- "$cur")
+		COMPREPLY=($(compgen -W "$("$program" mount --help |
+			sed -n 's/^Providers: //p' | sed 's/ /: /g; s/$/:/')" \
+			-- "$cur")
 			$(compgen -f -- "$cur"))
 		;;
 	list | help) ;;

@@ -12,6 +12,10 @@ function __sandmount_sessions
     sandmount list 2>/dev/null |
         sed -n 's/^\([A-Za-z0-9._-]*\)  *\([a-z]*\) .*/\1\t\2/p'
 end
+function __sandmount_providers
+    sandmount mount --help 2>/dev/null |
+        sed -n 's/^Providers: //p' | sed 's/ /:\n/g; s/$/:/'
+end
 function __sandmount_first
     test (count (commandline -opc)) -eq 1
 end
@@ -23,4 +27,4 @@ complete -c sandmount -n __sandmount_first -f -a '(__sandmount_commands)'
 complete -c sandmount -n __sandmount_first -f -a '--help --version'
 complete -c sandmount -n 'not __sandmount_first; and string match -q -- "-*" (commandline -ct)' -f -a '(__sandmount_options)'
 complete -c sandmount -n 'not __sandmount_first; and not __sandmount_takes_sandbox' -f -a '(__sandmount_sessions)'
-complete -c sandmount -n __sandmount_takes_sandbox -a 'local: command:'
+complete -c sandmount -n __sandmount_takes_sandbox -a '(__sandmount_providers)'
