@@ -22,6 +22,8 @@ int read_entry(int root, const char *path, struct entry *e);
  * copy and unlink. */
 int trash_move(const struct apply_options *o, const char *name,
 	const char *path, char **where);
+/* As trash_move() of PATH, but PATH stays: a second link, else a copy. */
+int trash_keep(const struct apply_options *o, const char *path, char **where);
 /* Where E, moved as PATH by an earlier run of this merge that could not say so
  * any more, lies in the trash (g_free), or NULL. */
 char *trash_find(const struct apply_options *o, const char *path,

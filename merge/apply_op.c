@@ -169,34 +169,85 @@ static void find_old(struct plan_op *op, const struct apply_options *o)
 	op->trash = trash_find(o, op->path, &op->before);
 }
 
-/* Without RENAME_EXCHANGE: the old version is copied to the trash first. */
+/* Without RENAME_EXCHANGE: the old version goes to the trash first. */
 static int replace_plainly(struct plan_op *op, const struct apply_options *o,
 	const char *temp)
 {
-	g_autofree char *dir = path_parent(op->path);
-	int r = *dir ? beneath_mkdir_all(o->trash_fd, dir, 0700) : 0;
+	g_autofree char *where = NULL;
+	int r;
 
-	if (r == 0)
-		r = beneath_link(
-			o->root_fd, op->path, o->trash_fd, op->path);
-	if (r < 0)
-		return r;
+	/* An empty directory is not kept, and nothing but one is replaced by
+	 * one. */
+	if (op->before.type == ENTRY_DIR || op->after.type == ENTRY_DIR) {
+		r = op->before.type == ENTRY_DIR
+			? beneath_unlink(o->root_fd, op->path, AT_REMOVEDIR)
+			: trash_move(o, op->path, op->path, &where);
+		if (r < 0)
+			return r == -ENOTEMPTY ? 1 : r;
+	} else {
+		g_autofree char *old = trash_find(o, op->path, &op->before);
+
+		/* A killed run may have kept it already. */
+		if (old)
+			where = g_steal_pointer(&old);
+		r = where ? 0 : trash_keep(o, op->path, &where);
+		if (r < 0)
+			return r;
+		/* Written between the look and the copy. */
+		if (!is_entry(o->trash_fd, where, &op->before, false))
+			return 1;
+	}
 	g_free(op->trash);
-	op->trash = g_strdup(op->path);
+	op->trash = g_steal_pointer(&where);
 	return beneath_rename(o->root_fd, temp, o->root_fd, op->path, 0);
 }
 
-/* TEMP takes the place of `before`. 1: it is no longer that. */
+/* The exchange is taken back, as R says why. Should even that fail, what is at
+ * TEMP is the only copy of the user's file: it stays, and is named. */
+static int exchange_back(struct plan_op *op, const struct apply_options *o,
+	const char *temp, int r)
+{
+	int back = beneath_rename(
+		o->root_fd, temp, o->root_fd, op->path, RENAME_EXCHANGE);
+	g_autofree char *shown = path_display(temp);
+
+	if (back == 0)
+		return r;
+	op->outcome = PLAN_FAILED;
+	g_free(op->error);
+	op->error = g_strdup_printf("could not be put back (%s): your "
+		"version is %s", g_strerror(-back), shown);
+	return -ENOTRECOVERABLE;
+}
+
+static bool is_absent(const struct apply_options *o, const char *path)
+{
+	const struct entry none = { 0 };
+
+	return is_entry(o->root_fd, path, &none, false);
+}
+
+/* Where the old version had to go first (replace_plainly()) and a kill came
+ * before the new one: the place is as empty as we left it. */
+static bool was_cleared(struct plan_op *op, const struct apply_options *o)
+{
+	if (!is_absent(o, op->path))
+		return false;
+	find_old(op, o);
+	return op->trash || op->before.type == ENTRY_DIR;
+}
+
+/* TEMP takes the place of `before`. 1: it is no longer that.
+ * -ENOTRECOVERABLE: TEMP must stay. */
 static int publish(struct plan_op *op, const struct apply_options *o,
 	const char *temp)
 {
 	int r;
 
-	if (op->before.type == ENTRY_ABSENT) {
+	if (op->before.type == ENTRY_ABSENT || was_cleared(op, o)) {
 		r = beneath_rename(o->root_fd, temp, o->root_fd, op->path,
 			RENAME_NOREPLACE);
-		if (r == -EINVAL && is_entry(o->root_fd, op->path,
-					    &op->before, false))
+		if (r == -EINVAL && is_absent(o, op->path))
 			r = beneath_rename(
 				o->root_fd, temp, o->root_fd, op->path, 0);
 		return r == -EEXIST ? 1 : r;
@@ -212,16 +263,11 @@ static int publish(struct plan_op *op, const struct apply_options *o,
 	if (r < 0)
 		return r;
 	/* Somebody may have written between the look and the exchange. */
-	if (!is_entry(o->root_fd, temp, &op->before, false)) {
-		beneath_rename(o->root_fd, temp, o->root_fd, op->path,
-			RENAME_EXCHANGE);
-		return 1;
-	}
+	if (!is_entry(o->root_fd, temp, &op->before, false))
+		return exchange_back(op, o, temp, 1);
 	r = trash_old(op, o, temp);
-	if (r < 0)	/* never without the old version in the trash */
-		beneath_rename(o->root_fd, temp, o->root_fd, op->path,
-			RENAME_EXCHANGE);
-	return r;
+	/* Never without the old version in the trash. */
+	return r < 0 ? exchange_back(op, o, temp, r) : 0;
 }
 
 static bool is_after(const struct plan_op *op, const struct apply_options *o)
@@ -248,8 +294,10 @@ static void apply_put(struct plan_op *op, size_t index,
 	int r;
 
 	if (is_after(op, o)) {
-		r = leftover && op->before.type != ENTRY_ABSENT
-			? trash_old(op, o, temp) : 0;
+		r = !leftover ? 0
+			: op->before.type == ENTRY_ABSENT
+			? beneath_remove_all(o->root_fd, temp)
+			: trash_old(op, o, temp);
 		if (r < 0) {
 			failed(op, r, "move the old version to the trash");
 			return;
@@ -260,7 +308,8 @@ static void apply_put(struct plan_op *op, size_t index,
 	}
 	if (leftover)
 		beneath_remove_all(o->root_fd, temp);
-	if (!is_entry(o->root_fd, op->path, &op->before, false)) {
+	if (!is_entry(o->root_fd, op->path, &op->before, false) &&
+		!was_cleared(op, o)) {
 		changed(op);
 		return;
 	}
@@ -269,7 +318,7 @@ static void apply_put(struct plan_op *op, size_t index,
 		r = make_new(op, o, temp);
 	if (r == 0)
 		r = publish(op, o, temp);
-	if (r != 0)
+	if (r != 0 && r != -ENOTRECOVERABLE)
 		beneath_remove_all(o->root_fd, temp);
 	if (r == 0)
 		r = sync_parent(o, op->path);
@@ -281,35 +330,51 @@ static void apply_put(struct plan_op *op, size_t index,
 		failed(op, r, "write");
 }
 
-static void apply_mkdir(struct plan_op *op, size_t index,
-	const struct apply_options *o)
+/* In place, for a merge that is not finished after a kill: a directory that
+ * appears by a rename shows watchers something else. */
+static void mkdir_plainly(struct plan_op *op, const struct apply_options *o)
 {
-	struct entry dir = { .type = ENTRY_DIR };
-	int r;
+	int r = parent_missing(o, op->path);
 
-	/* One that is there already is as good. */
-	if (is_entry(o->root_fd, op->path, &dir, false)) {
-		done(op, o);
-		return;
-	}
-	if (op->before.type != ENTRY_ABSENT) {
-		apply_put(op, index, o);
-		return;
-	}
-	r = parent_missing(o, op->path);
 	if (r == 0)
 		r = beneath_mkdir(o->root_fd, op->path, 0700);
 	if (r == 0)
 		r = beneath_chmod(
 			o->root_fd, op->path, op->after.mode & 0777);
-	if (r == 0)
-		r = sync_parent(o, op->path);
 	if (r == -EEXIST)
 		changed(op);
 	else if (r < 0)
 		failed(op, r, "create the directory");
 	else
 		done(op, o);
+}
+
+static void apply_mkdir(struct plan_op *op, size_t index,
+	const struct apply_options *o)
+{
+	struct entry dir = { .type = ENTRY_DIR };
+
+	if (!is_entry(o->root_fd, op->path, &dir, false)) {
+		if (op->before.type == ENTRY_ABSENT && o->no_sync)
+			mkdir_plainly(op, o);
+		else
+			apply_put(op, index, o);
+		return;
+	}
+	/* One that is there already is as good, whatever its mode. */
+	g_autofree char *temp = temp_path(o, op->path, index);
+	struct stat st;
+	int r = beneath_stat(o->root_fd, temp, &st) < 0 ? 0
+		: op->before.type == ENTRY_ABSENT
+		? beneath_remove_all(o->root_fd, temp)
+		: trash_old(op, o, temp);
+
+	if (r < 0) {
+		failed(op, r, "move the old version to the trash");
+		return;
+	}
+	find_old(op, o);
+	done(op, o);
 }
 
 static void apply_chmod(struct plan_op *op, const struct apply_options *o)

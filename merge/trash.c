@@ -51,8 +51,8 @@ static int copy_link(int from_root, const char *from, int to_root,
 	return r;
 }
 
-/* Across file systems: a durable copy, then the original goes. */
-static int move_by_copy(int from_root, const char *from, int to_root,
+/* A durable copy of a file or link. */
+static int copy_new(int from_root, const char *from, int to_root,
 	const char *to)
 {
 	struct stat st;
@@ -61,12 +61,29 @@ static int move_by_copy(int from_root, const char *from, int to_root,
 	if (r < 0)
 		return r;
 	if (S_ISREG(st.st_mode))
-		r = copy_file(from_root, from, to_root, to, &st);
-	else if (S_ISLNK(st.st_mode))
-		r = copy_link(from_root, from, to_root, to, &st);
-	else
-		return -EXDEV;
+		return copy_file(from_root, from, to_root, to, &st);
+	if (S_ISLNK(st.st_mode))
+		return copy_link(from_root, from, to_root, to, &st);
+	return -EXDEV;
+}
+
+/* Across file systems: a durable copy, then the original goes. */
+static int move_by_copy(int from_root, const char *from, int to_root,
+	const char *to)
+{
+	int r = copy_new(from_root, from, to_root, to);
+
 	return r < 0 ? r : beneath_unlink(from_root, from, 0);
+}
+
+/* The same file under a second name where the file system can, else a copy. */
+static int keep_new(int from_root, const char *from, int to_root,
+	const char *to)
+{
+	int r = beneath_link(from_root, from, to_root, to);
+
+	return r == 0 || r == -EEXIST || r == -ENOENT
+		? r : copy_new(from_root, from, to_root, to);
 }
 
 static int move_new(int from_root, const char *from, int to_root,
@@ -90,8 +107,12 @@ static char *nth_name(const char *path, int n)
 	return n == 1 ? g_strdup(path) : g_strdup_printf("%s.%d", path, n);
 }
 
-int trash_move(const struct apply_options *o, const char *name,
-	const char *path, char **where)
+typedef int take_fn(int from_root, const char *from, int to_root,
+	const char *to);
+
+/* TAKEs ROOT/NAME to the first free name of PATH in the trash. */
+static int take(const struct apply_options *o, take_fn *take_new,
+	const char *name, const char *path, char **where)
 {
 	g_autofree char *dir = path_parent(path);
 	int r = *dir ? beneath_mkdir_all(o->trash_fd, dir, 0700) : 0;
@@ -99,7 +120,7 @@ int trash_move(const struct apply_options *o, const char *name,
 	for (int i = 1; r == 0 && i < TRASH_TRIES; i++) {
 		g_autofree char *to = nth_name(path, i);
 
-		r = move_new(o->root_fd, name, o->trash_fd, to);
+		r = take_new(o->root_fd, name, o->trash_fd, to);
 		if (r == 0) {
 			*where = g_steal_pointer(&to);
 			return 0;
@@ -109,6 +130,17 @@ int trash_move(const struct apply_options *o, const char *name,
 		r = 0;
 	}
 	return r < 0 ? r : -EEXIST;
+}
+
+int trash_move(const struct apply_options *o, const char *name,
+	const char *path, char **where)
+{
+	return take(o, move_new, name, path, where);
+}
+
+int trash_keep(const struct apply_options *o, const char *path, char **where)
+{
+	return take(o, keep_new, path, path, where);
 }
 
 char *trash_find(const struct apply_options *o, const char *path,
