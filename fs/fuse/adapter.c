@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "fs/fuse/loop.h"
 #include "merge/lib/fail.h"
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -20,8 +21,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
 			FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ASYNC_READ);
 	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
-	/* Write-through: the mirror has every byte when write(2) returns. */
-	conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;
+	/* Write-through: the mirror has every byte when write(2) returns.
+	 * Splicing costs two more system calls a request. */
+	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE |
+		FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+		FUSE_CAP_SPLICE_MOVE);
 	conn->max_background = 64;
 }
 
@@ -43,8 +47,7 @@ const struct fuse_lowlevel_ops adapter_ops = {
 	.open = op_open,
 	.create = op_create,
 	.read = op_read,
-	.write_buf = op_write_buf,
-	.flush = op_flush,
+	.write = op_write,
 	.release = op_release,
 	.fsync = op_fsync,
 	.opendir = op_opendir,
@@ -147,24 +150,11 @@ fail:
 
 int adapter_loop(struct adapter *a, GError **err)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int r;
+	int r = loop_run(a->session);
 
-	/* Never one only: a request may wait for another's work. */
-	fuse_loop_cfg_set_max_threads(config, 8);
-	fuse_loop_cfg_set_idle_threads(config, 4);
-	fuse_loop_cfg_set_clone_fd(config, 0);
-	r = fuse_session_loop_mt(a->session, config);
-	fuse_loop_cfg_destroy(config);
-	/* A positive number is the signal that ended it. */
 	return r < 0 ? fail_errno(err, r, "serving the mount at %s",
 			       a->mountpoint)
 		     : 0;
-}
-
-void adapter_exit(struct adapter *a)
-{
-	fuse_session_exit(a->session);
 }
 
 void adapter_free(struct adapter *a)

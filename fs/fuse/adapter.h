@@ -33,12 +33,9 @@ struct adapter_options {
 struct adapter *adapter_mount(struct mirror *m,
 	const struct adapter_options *o, GError **err);
 
-/* Serves with several threads until the mount has ended (unmounted by anybody)
- * or adapter_exit(). */
+/* Serves with several threads until the mount has ended, by whomever it was
+ * unmounted. */
 int adapter_loop(struct adapter *a, GError **err);
-
-/* Ends the loop. Async-signal-safe. */
-void adapter_exit(struct adapter *a);
 
 /* Unmounts if still mounted (lazily when busy). NULL is fine. */
 void adapter_free(struct adapter *a);

@@ -92,9 +92,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	mode_t mode, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	struct fuse_file_info *fi);
-void op_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in,
+void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size,
 	off_t off, struct fuse_file_info *fi);
-void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t node, int data_only,
 	struct fuse_file_info *fi);

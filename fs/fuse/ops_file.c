@@ -13,8 +13,8 @@ static struct mirror_file *file_of(const struct fuse_file_info *fi)
 static void set_file(struct fuse_file_info *fi, struct mirror_file *f)
 {
 	fi->fh = (uint64_t)(uintptr_t)f;
-	/* Nothing waits for the close of a file that was only read. */
-	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+	/* A close has nothing to do: what was written is in the mirror. */
+	fi->noflush = 1;
 }
 
 static void open_again(fuse_req_t req, const struct operation *op)
@@ -77,21 +77,40 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	struct fuse_file_info *fi)
 {
-	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(size);
+	char *data = g_try_malloc(size);
+	ssize_t n = data ? pread(mirror_file_fd(file_of(fi)), data, size, off)
+			 : -1;
 
 	(void)node;
-	buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	buf.buf[0].fd = mirror_file_fd(file_of(fi));
-	buf.buf[0].pos = off;
-	fuse_reply_data(req, &buf, FUSE_BUF_SPLICE_MOVE);
+	if (n < 0)
+		fuse_reply_err(req, data ? errno : ENOMEM);
+	else
+		fuse_reply_buf(req, data, (size_t)n);
+	g_free(data);
 }
 
-void op_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in,
+static ssize_t write_all(int fd, const char *data, size_t size, off_t off)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pwrite(
+			fd, data + done, size - done, off + (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return done ? (ssize_t)done : -errno;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size,
 	off_t off, struct fuse_file_info *fi)
 {
 	struct mirror *m = mirror_of(req);
 	struct mirror_file *f = file_of(fi);
-	struct fuse_bufvec out = FUSE_BUFVEC_INIT(fuse_buf_size(in));
 	ssize_t n;
 	int r = mirror_write_begin(m, f);
 
@@ -100,28 +119,12 @@ void op_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in,
 		fuse_reply_err(req, -r);
 		return;
 	}
-	out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	out.buf[0].fd = mirror_file_fd(f);
-	out.buf[0].pos = off;
-	n = fuse_buf_copy(&out, in, 0);
+	n = write_all(mirror_file_fd(f), data, size, off);
 	mirror_write_end(m, f);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_write(req, (size_t)n);
-}
-
-void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
-{
-	/* Written data is in the mirror already; an error of its disk that was
-	 * not told yet is told now. */
-	int fd = dup(mirror_file_fd(file_of(fi)));
-
-	(void)node;
-	if (fd < 0 || close(fd) < 0)
-		fuse_reply_err(req, errno);
-	else
-		fuse_reply_err(req, 0);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

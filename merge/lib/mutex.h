@@ -27,6 +27,7 @@ enum mutex_rank {
 	RANK_NODE,
 	RANK_DIRTY,
 	RANK_STATE,
+	RANK_LOOP,	/* never held with another */
 	RANK_LOG,
 };
 
