@@ -58,9 +58,14 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct mirror_attr attr;
 	struct mirror_file *f;
 	struct fuse_entry_param e;
-	int r = mirror_create(
-		m, &c, parent, name, fi->flags, mode, &attr, &f);
+	int r;
 
+	if (*name == '/')	/* fs/fuse/loop.c: O_TMPFILE */
+		r = mirror_tmpfile(
+			m, &c, parent, fi->flags, mode, &attr, &f);
+	else
+		r = mirror_create(
+			m, &c, parent, name, fi->flags, mode, &attr, &f);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;

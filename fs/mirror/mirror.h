@@ -136,6 +136,11 @@ int mirror_open_file(struct mirror *m, const struct mirror_caller *c,
 int mirror_create(struct mirror *m, const struct mirror_caller *c,
 	uint64_t parent, const char *name, int flags, mode_t mode,
 	struct mirror_attr *attr, struct mirror_file **out);
+/* A file without a name in directory PARENT (O_TMPFILE); mirror_link() gives it
+ * one. Not dirty before that. */
+int mirror_tmpfile(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, int flags, mode_t mode, struct mirror_attr *attr,
+	struct mirror_file **out);
 /* The backing descriptor: read from it freely. */
 int mirror_file_fd(const struct mirror_file *f);
 /* Around a change of data through the descriptor: begin may keep base bytes;

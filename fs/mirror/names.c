@@ -322,6 +322,54 @@ int mirror_create(struct mirror *m, const struct mirror_caller *c,
 	return r;
 }
 
+/* The unnamed file FD, made for the caller, as a node. */
+static int adopt_unnamed(struct mirror *m, const struct mirror_caller *c,
+	const struct node *dir, int fd, mode_t mode, struct mirror_attr *attr)
+{
+	gid_t gid = dir->mode & S_ISGID ? dir->gid : c->gid;
+	struct node *n;
+	struct stat st;
+
+	if (geteuid() == 0 && fchown(fd, c->uid, gid) < 0)
+		return -errno;
+	if (fchmod(fd, mode & 07777) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	n = node_take(m, &st);
+	n->lookups++;
+	fill_attr(n, attr);
+	return 0;
+}
+
+int mirror_tmpfile(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, int flags, mode_t mode, struct mirror_attr *attr,
+	struct mirror_file **out)
+{
+	int fd = -1, r = -ESTALE;
+
+	if (m->config.read_only && !c->quiet)
+		return -EROFS;
+	mutex_lock(&m->lock);
+	struct node *dir = node_find(m, parent);
+	g_autofree char *path = dir ? node_path(dir) : NULL;
+
+	if (dir) {
+		r = path ? 0 : -ENOENT;
+		if (path)
+			fd = openat(m->config.root_fd, *path ? path : ".",
+				backing_flags(flags) | O_TMPFILE, 0600);
+		if (path && fd < 0)
+			r = -errno;
+	}
+	if (r == 0)
+		r = adopt_unnamed(m, c, dir, fd, mode, attr);
+	if (r == 0)
+		*out = new_file(node_find(m, attr->node), fd, flags);
+	else if (fd >= 0)
+		close(fd);
+	mutex_unlock(&m->lock);
+	return r;
+}
+
 /* Truncating on open is the one change of data for which the kernel leaves this
  * to us. */
 static void drop_setuid(const struct mirror_caller *c, const struct node *n,
