@@ -125,9 +125,9 @@ check: check-layers
 check-layers:
 	@scripts/check-layers
 
-## make bench      speed against native and tar, as ratios
+## make bench      speed against the plain disk, sshfs and rclone (BENCH= options)
 bench: all
-	@tests/bench/run $(PROG)
+	@python3 -B tests/bench/run $(PROG) $(BENCH)
 
 $(PROG): $(BUILD)/fs/cli/main.o $(foreach l,$(below_fs_cli),$(call archive,$(l)))
 	@echo "  LD    $@"
