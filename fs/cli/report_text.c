@@ -191,7 +191,7 @@ char *report_summary(const struct json *report)
 
 	if (home.files + home.dirs)
 		add_part(out, home_text,
-			undo ? " put back"
+			undo ? " undone"
 			     : dry ? " would come home" : " came home");
 	if (gone.files + gone.dirs)
 		add_part(out, gone_text,
@@ -204,7 +204,7 @@ char *report_summary(const struct json *report)
 	add_count(out, size_of(report, "kept_local"), "path kept as you have it",
 		"paths kept as you have them");
 	if (out->len == 0)
-		g_string_append(out, undo ? "nothing to put back"
+		g_string_append(out, undo ? "nothing to undo"
 					  : "nothing to bring home");
 	return g_string_free(out, FALSE);
 }
@@ -372,6 +372,15 @@ static void add_kept(GString *out, const struct json *report)
 	add_more(out, n - MIN(n, SHOWN_LINES));
 }
 
+/* Whether anything of the user's was replaced or deleted. */
+static bool has_old_versions(const struct json *report)
+{
+	struct tally home = tally_of(report, "applied");
+
+	return size_of(report, "deleted") || size_of(report, "merged") ||
+		home.words[TREE_CHANGED] || home.words[TREE_RENAMED];
+}
+
 static void add_ending(GString *out, const struct json *report,
 	const struct report_style *style)
 {
@@ -397,8 +406,7 @@ static void add_ending(GString *out, const struct json *report,
 		return;
 	g_string_append_printf(out, "Undo: sandmount restore %s --undo",
 		style->name);
-	if (trash && (size_of(report, "deleted") || size_of(report, "merged") ||
-			     size_of(report, "applied"))) {
+	if (trash && has_old_versions(report)) {
 		g_autofree char *shown = path_display(trash);
 
 		g_string_append_printf(out, "   (your old versions: %s)",

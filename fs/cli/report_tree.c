@@ -38,7 +38,7 @@ static const struct {
 	[TREE_MERGED] = { "merged", "\033[36m" },
 	[TREE_DELETED] = { "deleted", "\033[31m" },
 	[TREE_CONFLICT] = { "conflict", "\033[1;31m" },
-	[TREE_UNDONE] = { "put back", "\033[32m" },
+	[TREE_UNDONE] = { "undone", "\033[32m" },
 };
 
 static void node_free(gpointer p)

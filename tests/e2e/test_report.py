@@ -64,8 +64,8 @@ def test_restore_report(world):
     assert "sandmount restore box --undo" in r.out
 
     undo = world.run("restore", "box", "--undo", check=0)
-    assert "38 files and 1 directory put back." in undo.out
-    assert re.search(r"^  old\.txt +put back$", undo.out, re.M)
+    assert "38 files and 1 directory undone." in undo.out
+    assert re.search(r"^  old\.txt +undone$", undo.out, re.M)
     assert "--undo" not in undo.out
 
 

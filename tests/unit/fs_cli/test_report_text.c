@@ -29,7 +29,7 @@ static void summaries(void **state)
 		const char *report, *text;
 	} rows[] = {
 		{ "{}", "nothing to bring home" },
-		{ "{\"undo\":true}", "nothing to put back" },
+		{ "{\"undo\":true}", "nothing to undo" },
 		{ "{\"applied\":[{\"path\":\"a\",\"kind\":\"file\","
 		  "\"action\":\"created\"}]}", "1 file (1 new) came home" },
 		{ "{\"dry_run\":true,\"applied\":[{\"path\":\"a\","
@@ -42,7 +42,7 @@ static void summaries(void **state)
 		  "2 files merged, 1 conflict, 2 paths held back, 1 path kept "
 		  "as you have it" },
 		{ "{\"undo\":true,\"applied\":[{\"path\":\"a\",\"kind\":"
-		  "\"file\",\"action\":\"undone\"}]}", "1 file put back" },
+		  "\"file\",\"action\":\"undone\"}]}", "1 file undone" },
 		/* What is no list counts as none. */
 		{ "{\"applied\":7,\"held\":null}", "nothing to bring home" },
 	};
