@@ -130,6 +130,7 @@ int cmd_status(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_flush(int argc, char **argv);
 int cmd_refresh(int argc, char **argv);
+int cmd_conflicts(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_forget(int argc, char **argv);

@@ -33,7 +33,7 @@ static const struct command {
 	{ "mirror", cmd_mirror, "make one directory equal to another" },
 	{ "spec", cmd_spec, "check a sandbox spec" },
 	{ "log", cmd_log, "the log of a session" },
-	{ "conflicts", cmd_unavailable, "settle conflicts (later)" },
+	{ "conflicts", cmd_conflicts, "list and settle conflicts" },
 	{ "doctor", cmd_doctor, "check this machine and a sandbox" },
 };
 

@@ -88,6 +88,38 @@ static void on_refresh(struct service *v, struct ctl_conn *conn,
 	answer(conn, r == 0 ? done(0) : failure(why));
 }
 
+static void on_conflicts(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	struct json *j = done(0);
+
+	(void)option;
+	json_put(j, "conflicts", session_conflicts_json(v->session));
+	answer(conn, j);
+}
+
+/* The option is TAKE (a digit), a blank and the pattern. */
+static void on_resolve(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	g_autoptr(GError) why = NULL;
+	struct json *resolved = NULL, *j;
+
+	if (*option < '0' + TAKE_LOCAL || *option > '0' + TAKE_MERGED ||
+		option[1] != ' ')
+		fail(&why, FAIL_USAGE, "resolve: the request makes no sense");
+	else
+		session_resolve(v->session, option + 2,
+			(enum conflict_take)(*option - '0'), &resolved, &why);
+	if (!resolved) {
+		answer(conn, failure(why));
+		return;
+	}
+	j = done(0);
+	json_put(j, "conflicts", resolved);
+	answer(conn, j);
+}
+
 static void on_active(struct service *v, struct ctl_conn *conn,
 	const char *option)
 {
@@ -178,6 +210,8 @@ static const struct request {
 	{ "flush", on_flush },
 	{ "refresh", on_refresh },
 	{ "active", on_active },
+	{ "conflicts", on_conflicts },
+	{ "resolve", on_resolve },
 	{ "restore", on_restore },
 	{ "progress", on_progress },
 	{ "wait", on_wait },

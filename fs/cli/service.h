@@ -7,6 +7,8 @@
  *	status		the status object under "status"
  *	flush, refresh	once done; refresh takes the option allow-deletes
  *	active		somebody works: look for changes more often for a while
+ *	conflicts	the open ones under "conflicts"
+ *	resolve		option "TAKE PATTERN"; those settled under "conflicts"
  *	restore		a checkpoint; "option" a word of allow-deletes, dry-run,
  *			diff, undo; the report under "report", "diff"
  *	progress	"what" goes on now (null: nothing), "done", "total",

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/mirror/base.h"
@@ -185,14 +186,11 @@ void mirror_pending(struct mirror *m, struct mirror_pending *out)
 	mutex_unlock(&m->lock);
 }
 
-void mirror_mark(struct mirror *m, const char *path, bool dirty)
+/* With the lock held. What is there becomes acknowledged (or is gone in the
+ * sandbox, when HAS_ROW says that it has none), and dirty or not. */
+static void mark_locked(struct mirror *m, const char *path, bool dirty,
+	bool has_row)
 {
-	struct entry row = { 0 };
-	bool has_row = state_find(
-		m->config.state, STATE_ACK_REMOTE, path, &row);
-
-	plan_entry_clear(&row);
-	mutex_lock(&m->lock);
 	struct place *p = place_at(m, path);
 
 	g_hash_table_remove(m->gone, path);
@@ -209,7 +207,46 @@ void mirror_mark(struct mirror *m, const char *path, bool dirty)
 		m->seq++;
 		note_gone_path(m, path, m->seq, io_now_ns());
 	}
+}
+
+static bool has_row_at(struct mirror *m, const char *path)
+{
+	struct entry row = { 0 };
+	bool has = state_find(m->config.state, STATE_ACK_REMOTE, path, &row);
+
+	plan_entry_clear(&row);
+	return has;
+}
+
+void mirror_mark(struct mirror *m, const char *path, bool dirty)
+{
+	bool has_row = has_row_at(m, path);
+
+	mutex_lock(&m->lock);
+	mark_locked(m, path, dirty, has_row);
 	mutex_unlock(&m->lock);
 	if (dirty && m->config.callbacks.dirty)
+		m->config.callbacks.dirty(m->config.callbacks.ctx);
+}
+
+void mirror_mark_same(struct mirror *m, const char *path,
+	const struct entry *seen)
+{
+	struct entry now;
+	struct stat st;
+	bool same;
+
+	/* Who writes marks it dirty when he has written: after this lock, or
+	 * before it, and then the ctime tells. */
+	mutex_lock(&m->lock);
+	same = fstatat(m->config.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (same) {
+		entry_from_stat(&now, &st);
+		same = now.ino == seen->ino && now.ctime_ns == seen->ctime_ns &&
+			now.size == seen->size;
+	}
+	mark_locked(m, path, !same, true);
+	mutex_unlock(&m->lock);
+	if (!same && m->config.callbacks.dirty)
 		m->config.callbacks.dirty(m->config.callbacks.ctx);
 }

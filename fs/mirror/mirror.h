@@ -231,6 +231,10 @@ int mirror_recompare(struct mirror *m, GError **err);
 /* After the session changed PATH itself and the acknowledged rows with it: the
  * sandbox has (or lacks) what is there. DIRTY: it does not. */
 void mirror_mark(struct mirror *m, const char *path, bool dirty);
+/* The sandbox has what was at PATH when SEEN was read: clean, unless it has
+ * changed since (another inode or ctime); then it is dirty. */
+void mirror_mark_same(struct mirror *m, const char *path,
+	const struct entry *seen);
 
 /* --- for the session's flows ------------------------------------------ */
 

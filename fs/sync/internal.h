@@ -57,6 +57,7 @@ struct session {
 	int refresh_tid;	/* 0: none */
 	int64_t last_ack_ms;	/* wall clock; 0: never */
 	uint64_t last_conflicts, last_held;	/* of the last restore */
+	uint64_t open_conflicts, open_held;	/* of refreshes, not settled */
 	struct counters counters;
 	int64_t expires_ms;	/* the sandbox's end, wall clock; 0: none */
 	struct uploader *uploader;

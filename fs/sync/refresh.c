@@ -164,7 +164,7 @@ static int make_plan(struct refresh *r)
 		.remote_cwd = r->s->spec->remote_cwd,
 		.on_conflict = policy(r->s),
 		.trust_links = true,
-		.review_off = true,
+		.review_off = !r->review,
 		.git_per_file = true,
 		/* The mirror's trash keeps what goes; the gates of the restore
 		 * guard the local directory. */
@@ -302,6 +302,7 @@ int refresh_with(struct session *s, const struct call *call, bool *changed,
 {
 	struct refresh r = {
 		.s = s, .staging_fd = -1, .made_fd = -1, .trash_fd = -1,
+		.review = s->mounted_at != NULL,
 		.call = session_call(s),
 	};
 	g_autofree char *since = state_get(s->state, "listing");

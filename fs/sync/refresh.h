@@ -14,6 +14,7 @@ struct refresh {
 	char *staging, *trash;
 	int staging_fd, made_fd, trash_fd;
 	bool vanished;		/* something was gone before it was fetched */
+	bool review;		/* paths that could run programs are held */
 	struct call call;
 };
 

@@ -25,6 +25,7 @@
 #include "fs/mirror/content.h"
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
+#include "fs/sync/conflicts.h"
 #include "fs/sync/restore.h"
 #include "merge/apply.h"
 #include "merge/exclude.h"
@@ -420,6 +421,7 @@ static int run(struct restore *r, GError **err)
 		return -EIO;
 	if (merge_rounds(r, err) < 0)
 		return -EIO;
+	conflicts_report(r->s, r->all);
 	if (r->o->with_diff)
 		r->diff = restore_diff(r);
 	return r->o->dry_run ? 0 : store_rebased(r, err);

@@ -196,7 +196,7 @@ static int discard_saved(struct session *s, GError **err)
 {
 	static const char *const parts[] = { "session.json", "state.db",
 		"state.db-wal", "state.db-shm", "mirror", "base", "trash",
-		"report.json" };
+		"report.json", "held" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
 		int r = beneath_remove_all(s->dir_fd, parts[i]);
@@ -229,6 +229,8 @@ static int adopt_saved(struct session *s, const struct spec *spec,
 		s->last_ack_ms = old->last_ack_ms;
 		s->last_conflicts = old->last_conflicts;
 		s->last_held = old->last_held;
+		s->open_conflicts = old->open_conflicts;
+		s->open_held = old->open_held;
 		r = 1;
 	} else if (r == 0) {
 		r = open_parts(old, err);

@@ -154,6 +154,19 @@ bool session_is_refresh_tid(struct session *s, int tid);
  * is gone at once, unless ALLOW_DELETES. */
 int session_refresh(struct session *s, bool allow_deletes, GError **err);
 
+/* {"name","conflicts":[…],"held":[…]}, lines as in the restore's report: what a
+ * person has to look at (fs/sync/conflicts.h). */
+struct json *session_conflicts_json(struct session *s);
+enum conflict_take {
+	TAKE_LOCAL,	/* the mount's version */
+	TAKE_SANDBOX,	/* the sandbox's */
+	TAKE_MERGED,	/* the mount's as it is by now: merged by hand */
+};
+/* Settles all whose path or copy the glob PATTERN matches. *DONE: {"name",
+ * "resolved":[…]}. FAIL_FAILED when none matches. */
+int session_resolve(struct session *s, const char *pattern,
+	enum conflict_take take, struct json **done, GError **err);
+
 struct restore_options {
 	bool dry_run;		/* plan only */
 	bool undo, allow_deletes;

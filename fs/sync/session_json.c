@@ -229,6 +229,8 @@ static int from_json(struct session *s, const struct json *j, GError **err)
 	s->expires_ms = (int64_t)number(j, "expiresMs");
 	s->last_conflicts = number(j, "conflicts");
 	s->last_held = number(j, "held");
+	s->open_conflicts = number(j, "openConflicts");
+	s->open_held = number(j, "openHeld");
 	s->counters = (struct counters){
 		.batches = number(j, "sentBatches"),
 		.files = number(j, "sentFiles"),
@@ -303,6 +305,8 @@ static struct json *to_json(struct session *s)
 	json_put_int(j, "expiresMs", s->expires_ms);
 	json_put_int(j, "conflicts", (int64_t)s->last_conflicts);
 	json_put_int(j, "held", (int64_t)s->last_held);
+	json_put_int(j, "openConflicts", (int64_t)s->open_conflicts);
+	json_put_int(j, "openHeld", (int64_t)s->open_held);
 	json_put_int(j, "sentBatches", (int64_t)s->counters.batches);
 	json_put_int(j, "sentFiles", (int64_t)s->counters.files);
 	json_put_int(j, "sentBytes", (int64_t)s->counters.bytes);

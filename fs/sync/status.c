@@ -71,8 +71,8 @@ static struct json *status_json(struct session *s, enum session_state st,
 	json_put_int(fetched, "files", (int64_t)s->counters.fetched_files);
 	json_put_int(fetched, "bytes", (int64_t)s->counters.fetched_bytes);
 	json_put(j, "fetched", fetched);
-	json_put_int(j, "conflicts", (int64_t)s->last_conflicts);
-	json_put_int(j, "held", (int64_t)s->last_held);
+	json_put_int(j, "conflicts", (int64_t)(s->last_conflicts + s->open_conflicts));
+	json_put_int(j, "held", (int64_t)(s->last_held + s->open_held));
 	if (s->last_ack_ms)
 		json_put_int(j, "last_acknowledged_ms", s->last_ack_ms);
 	else

@@ -1,0 +1,175 @@
+/* conflicts: lists and settles what a refresh could not decide. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/cli/cli.h"
+#include "fs/ctl/ctl.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/log.h"
+#include "merge/lib/path.h"
+#include "transport/json.h"
+
+static const char *const takes[] = {
+	[TAKE_LOCAL] = "local", [TAKE_SANDBOX] = "sandbox",
+	[TAKE_MERGED] = "merged",
+};
+
+struct request {
+	const char *name;
+	const char *pattern;	/* NULL: list */
+	enum conflict_take take;
+};
+
+/* A path of a line as it may be shown; g_free it. */
+static char *shown_path(const struct json *line, const char *key)
+{
+	g_autofree char *key64 = g_strconcat(key, "_base64", NULL);
+	const char *text = json_string(json_get(line, key));
+	const char *raw = json_string(json_get(line, key64));
+	g_autofree char *bytes = NULL;
+	gsize len;
+
+	if (raw) {
+		bytes = (char *)g_base64_decode(raw, &len);
+		bytes = g_realloc(bytes, len + 1);
+		bytes[len] = '\0';
+	}
+	return text || bytes ? path_display(text ? text : bytes) : NULL;
+}
+
+static void print_lines(const struct json *list, const char *word)
+{
+	for (size_t i = 0; list && i < json_count(list); i++) {
+		const struct json *line = json_at(list, i);
+		g_autofree char *path = shown_path(line, "path");
+		g_autofree char *copy = shown_path(line, "copy");
+		const char *why = json_string(json_get(line, "why"));
+
+		printf("%-10s %s%s%s", word, path, copy ? "\n           " : "",
+			copy ? copy : "");
+		printf("%s%s\n", why ? "\n           " : "", why ? why : "");
+	}
+}
+
+static size_t lines_of(const struct json *j, const char *key)
+{
+	return json_get(j, key) ? json_count(json_get(j, key)) : 0;
+}
+
+static int print(const struct request *q, const struct json *j, bool as_json)
+{
+	size_t open = lines_of(j, "conflicts") + lines_of(j, "held");
+
+	if (as_json) {
+		cli_print_json(j);
+	} else if (q->pattern) {
+		print_lines(json_get(j, "resolved"), "resolved");
+	} else {
+		print_lines(json_get(j, "conflicts"), "conflict");
+		print_lines(json_get(j, "held"), "held");
+		if (open)
+			printf("`sandmount conflicts %s resolve PATH|GLOB "
+			       "--take local|sandbox|merged` settles them\n",
+				q->name);
+		else
+			printf("%s: nothing to look at\n", q->name);
+	}
+	return open ? EXIT_CONFLICTS : EXIT_DONE;
+}
+
+/* Asks the running session; NULL with *ERR. */
+static struct json *ask_live(struct ctl_client *c, const struct request *q,
+	GError **err)
+{
+	g_autofree char *option = q->pattern
+		? g_strdup_printf("%d %s", (int)q->take, q->pattern) : NULL;
+	int code;
+	struct json *answer = live_call(
+		c, q->pattern ? "resolve" : "conflicts", option, &code, err);
+	const struct json *part = answer ? json_get(answer, "conflicts") : NULL;
+	g_autofree char *text = part ? json_to_text(part, false) : NULL;
+
+	json_free(answer);
+	return text ? json_parse(text, strlen(text), err) : NULL;
+}
+
+static struct json *ask_here(const struct request *q, GError **err)
+{
+	struct session *s = session_open(q->name, err);
+	struct json *j = NULL;
+
+	if (s && !q->pattern)
+		j = session_conflicts_json(s);
+	else if (s)
+		session_resolve(s, q->pattern, q->take, &j, err);
+	session_close(s);
+	return j;
+}
+
+static int run(const struct request *q, bool as_json)
+{
+	struct ctl_client *c = live_connect(q->name);
+	g_autoptr(GError) why = NULL;
+	struct json *j = c ? ask_live(c, q, &why) : ask_here(q, &why);
+	int code = j ? print(q, j, as_json) : cli_fail(why);
+
+	json_free(j);
+	ctl_client_free(c);
+	return code;
+}
+
+/* NAME, or NAME resolve PATTERN with --take. */
+static int take_words(struct request *q, int argc, char **argv,
+	const char *take)
+{
+	size_t i = 0;
+
+	if (argc == 2 && !take)
+		return EXIT_DONE;
+	if (argc != 4 || strcmp(argv[2], "resolve"))
+		return cli_usage("conflicts: give NAME, or NAME resolve "
+				 "PATH|GLOB --take local|sandbox|merged");
+	while (i < G_N_ELEMENTS(takes) && g_strcmp0(take, takes[i]))
+		i++;
+	if (i == G_N_ELEMENTS(takes))
+		return cli_usage("--take: give local, sandbox or merged");
+	if (!g_utf8_validate(argv[3], -1, NULL))
+		return cli_usage("conflicts: the pattern is not UTF-8; use ? "
+				 "for the bytes that are not");
+	q->pattern = argv[3];
+	q->take = (enum conflict_take)i;
+	return EXIT_DONE;
+}
+
+int cmd_conflicts(int argc, char **argv)
+{
+	gboolean as_json = FALSE;
+	g_autofree char *take = NULL;
+	const GOptionEntry options[] = {
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &as_json, "as JSON", NULL },
+		{ "take", 0, 0, G_OPTION_ARG_STRING, &take,
+			"the version that stays", "local|sandbox|merged" },
+		{ 0 },
+	};
+	g_autofree char *name = NULL;
+	g_autoptr(GError) why = NULL;
+	struct request q = { 0 };
+	int code = EXIT_DONE;
+
+	log_set_level(LOG_ERROR);
+	if (!cli_parse(&argc, &argv, "NAME [resolve PATH|GLOB]",
+		    "Lists and settles conflicts and held paths.", options,
+		    &code))
+		return code;
+	if (argc < 2)
+		return cli_usage("conflicts: give a session's NAME");
+	code = take_words(&q, argc, argv, take);
+	if (code != EXIT_DONE)
+		return code;
+	name = session_resolve_name(argv[1], &why);
+	if (!name)
+		return cli_fail(why);
+	q.name = name;
+	return run(&q, as_json);
+}

@@ -1,0 +1,247 @@
+/*
+ * Listing and settling conflicts and held paths. What settles one is done to
+ * the files as the mount's user would do it, so that it is sent like any other
+ * change.
+ */
+#include "fs/sync/conflicts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/mirror/mirror.h"
+#include "fs/mirror/state.h"
+#include "fs/sync/internal.h"
+#include "merge/glob.h"
+#include "merge/lib/beneath.h"
+#include "merge/lib/fail.h"
+#include "merge/lib/io.h"
+#include "merge/lib/path.h"
+#include "merge/plan.h"
+#include "transport/json.h"
+
+static void add_line(struct json *to, const struct conflict *c)
+{
+	struct json *j = json_new_object();
+
+	json_put_path(j, "path", c->path);
+	if (c->copy)
+		json_put_path(j, "copy", c->copy);
+	json_put_string(j, "kind", c->kind);
+	json_put_string(j, "action", c->copy ? "copied" : "held");
+	json_put_string(j, "why", c->gone
+			? "deleted in the sandbox; review it first" : c->why);
+	json_append(to, j);
+}
+
+struct json *session_conflicts_json(struct session *s)
+{
+	struct json *j = json_new_object();
+	struct json *conflicts = json_new_array(), *held = json_new_array();
+	GPtrArray *list;
+
+	session_enter_flow(s);
+	list = conflicts_load(s);
+	session_leave_flow(s);
+	for (guint i = 0; i < list->len; i++) {
+		const struct conflict *c = g_ptr_array_index(list, i);
+
+		add_line(c->copy ? conflicts : held, c);
+	}
+	g_ptr_array_unref(list);
+	json_put_string(j, "name", s->name);
+	json_put(j, "conflicts", conflicts);
+	json_put(j, "held", held);
+	return j;
+}
+
+/* --- settling one ----------------------------------------------------------- */
+
+struct settling {
+	struct session *s;
+	int root;	/* the mount, or the mirror when nothing is mounted */
+	enum conflict_take take;
+};
+
+/* FROM (in FROM_ROOT, a file or link) takes the place of PATH at once. MODE:
+ * permission bits of a new file. */
+static int put_in_place(const struct settling *w, int from_root,
+	const char *from, const char *path, unsigned mode)
+{
+	g_autofree char *dir = path_parent(path);
+	g_autofree char *name = io_temp_name();
+	g_autofree char *temp = path_join(dir, name);
+	g_autofree char *target = NULL;
+	autofd int in = -1, out = -1;
+	int r = *dir ? beneath_mkdir_all(w->root, dir, 0755) : 0;
+
+	if (r == 0 && beneath_readlink(from_root, from, &target) == 0) {
+		r = beneath_symlink(w->root, temp, target);
+	} else if (r == 0) {
+		in = beneath_open(from_root, from, O_RDONLY, 0);
+		out = in < 0 ? in : beneath_open(w->root, temp,
+			O_RDWR | O_CREAT | O_EXCL, 0600);
+		r = out < 0 ? out : io_copy_file(in, out, NULL, NULL);
+		if (r == 0 && fchmod(out, mode & 0777) < 0)
+			r = -errno;
+	}
+	if (r == 0)
+		r = beneath_rename(w->root, temp, w->root, path, 0);
+	if (r < 0)
+		beneath_unlink(w->root, temp, 0);
+	return r;
+}
+
+static int take_copy(const struct settling *w, const struct conflict *c)
+{
+	struct stat ours, st;
+	unsigned mode = 0644;
+
+	if (beneath_stat(w->root, c->copy, &st) < 0)
+		return -ENOENT;
+	/* A directory cannot take a file's place at once, nor a file its. */
+	if (beneath_stat(w->root, c->path, &ours) == 0) {
+		mode = ours.st_mode;
+		if (S_ISDIR(ours.st_mode) || S_ISDIR(st.st_mode)) {
+			int r = beneath_remove_all(w->root, c->path);
+
+			return r < 0 ? r : beneath_rename(w->root, c->copy,
+						w->root, c->path, 0);
+		}
+	}
+	return put_in_place(w, w->root, c->copy, c->path, mode);
+}
+
+static int settle_conflict(const struct settling *w, const struct conflict *c)
+{
+	int r = w->take == TAKE_SANDBOX ? take_copy(w, c) : 0;
+
+	return r < 0 ? r : beneath_remove_all(w->root, c->copy);
+}
+
+/* From now on the mount's version, or that there is none, is what has to be
+ * sent: no file is like this row. */
+static int send_ours(struct session *s, const struct conflict *c)
+{
+	struct entry remote = { 0 };
+	struct entry none = { .path = c->path, .size = -1 };
+	int r;
+
+	if (state_find(s->state, STATE_ACK_REMOTE, c->path, &remote)) {
+		none.type = remote.type;
+		none.target = remote.type == ENTRY_LINK ? "" : NULL;
+		r = state_put(s->state, STATE_ACK_MIRROR, &none, NULL);
+		plan_entry_clear(&remote);
+	} else {
+		r = state_remove(s->state, STATE_ACK_MIRROR, c->path, NULL);
+	}
+	if (r == 0)
+		mirror_mark(s->mirror, c->path, true);
+	return r < 0 ? -EIO : 0;
+}
+
+static int settle_held(const struct settling *w, const struct conflict *c)
+{
+	g_autofree char *from = g_strconcat("held/", c->path, NULL);
+	int r = 0;
+
+	if (w->take != TAKE_SANDBOX) {
+		r = send_ours(w->s, c);
+	} else if (c->gone) {
+		r = beneath_unlink(w->root, c->path, 0);
+		r = r == -ENOENT ? 0 : r;
+	} else {
+		r = put_in_place(w, w->s->dir_fd, from, c->path, c->mode);
+	}
+	if (r == 0)
+		beneath_remove_all(w->s->dir_fd, from);
+	return r;
+}
+
+/* --- all that match ----------------------------------------------------------- */
+
+static bool matches(const struct glob *g, const struct conflict *c)
+{
+	return glob_match(g, c->path, strlen(c->path)) ||
+		(c->copy && glob_match(g, c->copy, strlen(c->copy)));
+}
+
+static int settle_all(const struct settling *w, const char *pattern,
+	struct json *done, GError **err)
+{
+	g_autoptr(GPtrArray) list = conflicts_load(w->s);
+	struct glob *g = glob_new(pattern);
+	int r = 0, n = 0;
+
+	for (guint i = 0; r == 0 && i < list->len;) {
+		struct conflict *c = g_ptr_array_index(list, i);
+		g_autofree char *shown = path_display(c->path);
+
+		if (!matches(g, c)) {
+			i++;
+			continue;
+		}
+		r = c->copy ? settle_conflict(w, c) : settle_held(w, c);
+		if (r < 0) {
+			fail_errno(err, r, "conflicts: settle %s", shown);
+			break;
+		}
+		add_line(done, c);
+		g_ptr_array_remove_index(list, i);
+		n++;
+	}
+	glob_free(g);
+	/* Also what was settled before one failed. */
+	if (conflicts_store(w->s, list, r ? NULL : err) < 0)
+		return -EIO;
+	if (r == 0 && n == 0)
+		return fail(err, FAIL_FAILED,
+			"conflicts: nothing open matches %s; `sandmount "
+			"conflicts %s` lists what is", pattern, w->s->name);
+	return r < 0 ? -EIO : 0;
+}
+
+static int resolve_in_flow(struct session *s, const char *pattern,
+	enum conflict_take take, struct json *done, GError **err)
+{
+	struct settling w = { .s = s, .root = s->mirror_fd, .take = take };
+	autofd int mount = -1;
+	int r;
+
+	if (s->mounted_at) {
+		mount = w.root = open(s->mounted_at,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (mount < 0)
+			return fail_errno(err, -errno, "open the mount at %s",
+				s->mounted_at);
+		return settle_all(&w, pattern, done, err);
+	}
+	/* Below the node table's back: it is made anew. */
+	r = session_load(s, err) < 0 ? -EIO
+				     : settle_all(&w, pattern, done, err);
+	if (session_reload_mirror(s, r == 0 ? err : NULL) < 0)
+		r = -EIO;
+	return r;
+}
+
+int session_resolve(struct session *s, const char *pattern,
+	enum conflict_take take, struct json **out, GError **err)
+{
+	struct json *done = json_new_array();
+	int r;
+
+	session_enter_flow(s);
+	r = resolve_in_flow(s, pattern, take, done, err);
+	session_leave_flow(s);
+	session_wake(s);
+	*out = json_new_object();
+	json_put_string(*out, "name", s->name);
+	json_put(*out, "resolved", done);
+	if (r == 0)
+		return 0;
+	json_free(*out);
+	*out = NULL;
+	return r;
+}
