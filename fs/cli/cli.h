@@ -138,6 +138,5 @@ int cmd_mirror(int argc, char **argv);
 int cmd_spec(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
-int cmd_unavailable(int argc, char **argv);
 
 #endif

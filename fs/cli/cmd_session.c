@@ -304,9 +304,3 @@ int cmd_spec(int argc, char **argv)
 	spec_free(spec);
 	return code;
 }
-
-int cmd_unavailable(int argc, char **argv)
-{
-	(void)argc;
-	return cli_usage("%s: not available in this version", argv[0]);
-}
