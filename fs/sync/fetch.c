@@ -31,6 +31,7 @@ enum {
 	THREADS = 3,
 	JOB_FILES = 1000,		/* of a job of ours */
 	JOB_BYTES = 64 << 20,
+	FLOW_MS = 5000,			/* a flow of another is waited for */
 	SLOWEST = 16 << 10,		/* bytes a second that are still waited
 					 * for */
 };
@@ -219,9 +220,7 @@ static int run_job(struct session *s, struct cancel *cancel,
 	if (r == 0)
 		r = round_of(&j, f, &why);
 	if (r == 0 && has_again(&j)) {
-		bool alone = in_flow || session_try_flow(s,
-			s->options->timeout_ms ? s->options->timeout_ms
-					       : s->spec->timeout_ms);
+		bool alone = in_flow || session_try_flow(s, FLOW_MS);
 
 		r = round_of(&j, f, &why);
 		if (alone && !in_flow)
@@ -315,15 +314,11 @@ void session_stop_fetcher(struct session *s)
 
 /* --- for the flows --------------------------------------------------------- */
 
-static int check_filled(struct session *s, const uint64_t *nodes, size_t n,
-	GError **err)
+static int check_filled(struct session *s, const uint64_t *nodes, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!mirror_is_complete(s->mirror, nodes[i]))
-			return fail(err, FAIL_UNAVAILABLE,
-				"a file whose bytes are still only in the "
-				"sandbox could not be fetched; nothing that "
-				"needs it was done, try again");
+			return -ESTALE;
 	return 0;
 }
 
@@ -351,7 +346,7 @@ int fetch_nodes(struct session *s, const uint64_t *nodes, size_t n,
 			bytes = 0;
 		}
 	}
-	return check_filled(s, nodes, n, err);
+	return check_filled(s, nodes, n);
 }
 
 int fetch_all(struct session *s, GError **err)

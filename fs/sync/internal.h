@@ -195,7 +195,8 @@ void session_note_success(struct session *s);
 /* --- fs/sync/fetch.c -------------------------------------------------- */
 
 /* Makes the stubs NODES (of the mirror, which is loaded; each once) complete. Inside a
- * flow. An error when one of them is not complete afterwards. */
+ * flow. -ESTALE without *ERR when the sandbox does not have one of them as it
+ * was listed any more: a refresh will tell. */
 int fetch_nodes(struct session *s, const uint64_t *nodes, size_t n,
 	GError **err);
 /* The same with all there are; those that cannot be had are an error at the
@@ -207,16 +208,16 @@ int fetch_all(struct session *s, GError **err);
 /* Before BATCH (of CHANGES) is sent: fetches the stubs whose bytes go into it,
  * and those whose only bytes in the sandbox it overwrites or deletes. 1: some
  * were, and the changes' `now` is as they are now; 0: none; negative: not all
- * came, and the batch must not be sent. */
+ * came, and the batch must not be sent (-ESTALE as fetch_nodes()). */
 int stubs_before_batch(struct session *s, const struct mirror_changes *changes,
 	const struct batch *batch, GError **err);
 /* In a refresh, before anything is fetched: of CHANGED (path -> what is listed
  * there, NULL: gone) those whose bytes were never here. The stub, wherever the
  * mount's user has put it, stands for the new version or goes; the path is
- * taken out of CHANGED, and rows that are gone out of the two tables. Loads the
- * mirror. */
+ * taken out of CHANGED, and rows that are gone out of *ACK_MIRROR; what was
+ * below a stub that went comes into CHANGED. Loads the mirror. */
 int stubs_follow(struct session *s, struct manifest **ack_mirror,
-	struct manifest **ack_remote, GHashTable *changed, GError **err);
+	const struct manifest *ack_remote, GHashTable *changed, GError **err);
 
 /* --- fs/sync/attach.c ------------------------------------------------- */
 

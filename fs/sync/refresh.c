@@ -284,7 +284,7 @@ static int settle_listing(struct refresh *r, GError **err)
 	r->changed = g_hash_table_new(g_str_hash, g_str_equal);
 	refresh_find_changed(r);
 	if (g_hash_table_size(r->changed) &&
-		stubs_follow(s, &r->ack_mirror, &r->ack_remote, r->changed,
+		stubs_follow(s, &r->ack_mirror, r->ack_remote, r->changed,
 			err) < 0)
 		return -EIO;
 	if (g_hash_table_size(r->changed))

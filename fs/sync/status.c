@@ -12,6 +12,7 @@
 
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
+#include "fs/mirror/want.h"
 #include "merge/diff.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/fail.h"
@@ -49,8 +50,14 @@ static void put_expiry(struct json *j, int64_t ms)
 	json_put_string(j, "expires_at", text);
 }
 
+/* What only a loaded mirror knows. */
+struct live {
+	struct mirror_pending pending;
+	uint64_t stubs, stub_bytes;	/* whose bytes are not here */
+};
+
 static struct json *status_json(struct session *s, enum session_state st,
-	const struct mirror_pending *p)
+	const struct live *l)
 {
 	struct json *j = json_new_object();
 	struct json *sent = json_new_object();
@@ -63,13 +70,15 @@ static struct json *status_json(struct session *s, enum session_state st,
 	json_put_string(j, "provider", s->spec->provider);
 	json_put_string(j, "sandbox_id", s->spec->sandbox_id);
 	json_put_path(j, "remote_cwd", s->spec->remote_cwd);
-	json_put(j, "unsent", pending_json(p));
+	json_put(j, "unsent", pending_json(&l->pending));
 	json_put_int(sent, "batches", (int64_t)s->counters.batches);
 	json_put_int(sent, "files", (int64_t)s->counters.files);
 	json_put_int(sent, "bytes", (int64_t)s->counters.bytes);
 	json_put(j, "sent", sent);
 	json_put_int(fetched, "files", (int64_t)s->counters.fetched_files);
 	json_put_int(fetched, "bytes", (int64_t)s->counters.fetched_bytes);
+	json_put_int(fetched, "not_here_files", (int64_t)l->stubs);
+	json_put_int(fetched, "not_here_bytes", (int64_t)l->stub_bytes);
 	json_put(j, "fetched", fetched);
 	json_put_int(j, "conflicts", (int64_t)(s->last_conflicts + s->open_conflicts));
 	json_put_int(j, "held", (int64_t)(s->last_held + s->open_held));
@@ -84,13 +93,15 @@ static struct json *status_json(struct session *s, enum session_state st,
 
 struct json *session_status_json(struct session *s)
 {
-	struct mirror_pending p = { 0 };
+	struct live l = { 0 };
 	struct json *j;
 
-	if (s->mirror)
-		mirror_pending(s->mirror, &p);
+	if (s->mirror) {
+		mirror_pending(s->mirror, &l.pending);
+		mirror_stub_count(s->mirror, &l.stubs, &l.stub_bytes);
+	}
 	mutex_lock(&s->lock);
-	j = status_json(s, s->st, &p);
+	j = status_json(s, s->st, &l);
 	mutex_unlock(&s->lock);
 	return j;
 }
@@ -152,12 +163,12 @@ struct session *session_peek(const char *name, GError **err)
 struct json *session_saved_status(const char *name, GError **err)
 {
 	struct session *s = session_peek(name, err);
-	struct mirror_pending p = { 0 };
+	struct live l = { 0 };
 	struct json *j;
 
 	if (!s)
 		return NULL;
-	j = status_json(s, real_state(s->st, is_held(s->dir)), &p);
+	j = status_json(s, real_state(s->st, is_held(s->dir)), &l);
 	session_close(s);
 	return j;
 }

@@ -85,13 +85,35 @@ int stubs_before_batch(struct session *s, const struct mirror_changes *changes,
 
 struct follow {
 	struct session *s;
-	const struct manifest *ack_mirror;
+	const struct manifest *ack_mirror, *ack_remote;
 	GHashTable *changed;	/* path -> what is listed, or NULL */
 	char *root;		/* where to act: "/proc/self/fd/N" */
 	int root_fd;
 	GPtrArray *done;	/* paths that are dealt with */
 	GHashTable *dropped;	/* paths whose rows are gone */
+	GPtrArray *bared;	/* of those, rows of ack_remote that a dropped
+				 * stub had covered: they come again */
 };
+
+static int remove_rows(struct follow *f, const char *path, GError **err)
+{
+	return state_remove(f->s->state, STATE_ACK_MIRROR, path, err) < 0 ||
+			state_remove(f->s->state, STATE_ACK_REMOTE, path,
+				err) < 0
+		? -EIO : 0;
+}
+
+/* The stub was renamed over something else, which the sandbox still has. */
+static int bare(struct follow *f, const char *path, GError **err)
+{
+	const struct entry *covered = manifest_find(f->ack_remote, path);
+
+	if (!covered || g_hash_table_contains(f->changed, path))
+		return 0;
+	g_ptr_array_add(f->bared, (gpointer)covered);
+	g_hash_table_add(f->dropped, (gpointer)covered->path);
+	return remove_rows(f, covered->path, err);
+}
 
 /* Every name of the stub goes; what it stood for is gone. */
 static int drop_stub(struct follow *f, uint64_t ino, const char *row_path,
@@ -103,6 +125,11 @@ static int drop_stub(struct follow *f, uint64_t ino, const char *row_path,
 	while (r == 0 && mirror_find_stub(f->s->mirror, ino, &path)) {
 		r = beneath_unlink(f->root_fd, path, 0);
 		/* Unmounted, the node table learns of it by a reload. */
+		if (r == 0 && strcmp(path, row_path) &&
+			bare(f, path, err) < 0) {
+			g_free(path);
+			return -EIO;
+		}
 		if (r == 0 && !f->s->mounted_at)
 			r = 1;
 		g_clear_pointer(&path, g_free);
@@ -111,10 +138,7 @@ static int drop_stub(struct follow *f, uint64_t ino, const char *row_path,
 	if (r < 0)
 		return fail_errno(err, r, "remove a file that the sandbox "
 			"removed");
-	return state_remove(f->s->state, STATE_ACK_MIRROR, row_path, err) < 0 ||
-			state_remove(f->s->state, STATE_ACK_REMOTE, row_path,
-				err) < 0
-		? -EIO : 0;
+	return remove_rows(f, row_path, err);
 }
 
 /* The rows first: what an interruption leaves on disk is put right by them. */
@@ -233,10 +257,11 @@ static void forget_rows(const struct follow *f, struct manifest **table)
 }
 
 int stubs_follow(struct session *s, struct manifest **ack_mirror,
-	struct manifest **ack_remote, GHashTable *changed, GError **err)
+	const struct manifest *ack_remote, GHashTable *changed, GError **err)
 {
 	struct follow f = {
-		.s = s, .ack_mirror = *ack_mirror, .changed = changed,
+		.s = s, .ack_mirror = *ack_mirror, .ack_remote = ack_remote,
+		.changed = changed, .bared = g_ptr_array_new(),
 		.root_fd = s->mirror_fd, .done = g_ptr_array_new(),
 		.dropped = g_hash_table_new(g_str_hash, g_str_equal),
 	};
@@ -263,13 +288,19 @@ int stubs_follow(struct session *s, struct manifest **ack_mirror,
 	}
 	for (guint i = 0; i < f.done->len; i++)
 		g_hash_table_remove(changed, g_ptr_array_index(f.done, i));
+	for (guint i = 0; i < f.bared->len; i++) {
+		const struct entry *e = g_ptr_array_index(f.bared, i);
+
+		g_hash_table_insert(
+			changed, (gpointer)e->path, (gpointer)e);
+	}
 	forget_rows(&f, ack_mirror);
-	forget_rows(&f, ack_remote);
 	/* Below the node table's back. */
 	if (r == 0 && !s->mounted_at && (f.done->len ||
 					g_hash_table_size(f.dropped)))
 		r = session_reload_mirror(s, err);
 	g_ptr_array_free(f.done, TRUE);
+	g_ptr_array_free(f.bared, TRUE);
 	g_hash_table_destroy(f.dropped);
 	g_free(f.root);
 	return r < 0 ? -EIO : 0;

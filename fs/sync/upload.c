@@ -300,6 +300,12 @@ static int run_round(struct round *r, struct upload_result *out, GError **err)
 	}
 	int fetched = stubs_before_batch(r->s, r->changes, r->batch, err);
 
+	if (fetched == -ESTALE) {
+		/* The sandbox changed or removed what we need of it. */
+		out->diverged = true;
+		memset(r->ok, 0, r->changes->list->len * sizeof(*r->ok));
+		return 0;
+	}
 	if (fetched < 0)
 		return -EIO;
 	for (guint i = 0; fetched && i < r->batch->ops->len; i++) {

@@ -121,7 +121,9 @@ def test_listing_fetches_nothing(world, link):
     assert stats(world.mnt) == stats(world.remote)
     subprocess.run(["ls", "-lR", world.mnt], check=True, capture_output=True)
     assert link.calls == calls
-    assert world.status()["fetched"]["files"] == 0
+    fetched = world.status()["fetched"]
+    assert fetched["files"] == 0
+    assert fetched["not_here_files"] == 6 * 32 + 2
     assert len(stubs(world)) == 6 * 32 + 2
     world.umount()
 
@@ -531,4 +533,20 @@ def test_many_waiting_threads(world, link):
         t.join(60)
     assert got == {(d, i): f"{d} {i}\n".encode() * (i + 1)
                    for d in range(6) for i in range(32)}
+    world.umount()
+
+
+def test_sandbox_removed_what_a_batch_needs(world, link):
+    """The bytes of a file that was renamed over another are gone there."""
+    fill(world)
+    link.mount()
+    link.set(".hold", True)
+    os.rename(world.mnt / "d1" / "f3", world.mnt / "d1" / "f4")
+    write(world.mnt / "new", "new\n")
+    os.unlink(world.remote / "d1" / "f3")
+    link.set(".hold", False)
+    world.run("flush", "box", check=0)
+    assert (world.remote / "new").read_bytes() == b"new\n"
+    assert not (world.mnt / "d1" / "f3").exists()
+    assert tree(world.mnt) == tree(world.remote)
     world.umount()

@@ -83,6 +83,24 @@ def test_round_trip(world, kind):
     assert tree(world.local) == tree(world.remote)
 
 
+@pytest.mark.parametrize("kind", ["gnu", "busybox", "toybox"])
+def test_attach(world, kind):
+    if kind != "gnu" and not shutil.which(kind):
+        pytest.skip(f"no {kind} here")
+    spec = configure(world, ["env", f"PATH={make_path(world, kind)}"])
+    for n in (b"plain", b"sp ace", b"-dash", b"new\nline", b"\xff\xfe",
+              b"q'uo\"te", b"\\back", b"$x`y`", b"l" * 200, b"*"):
+        with open(os.path.join(os.fsencode(world.remote), n), "wb") as f:
+            f.write(n)
+    os.link(world.remote / "plain", world.remote / "hard")
+    write(world.remote / "d" / "e" / "sparse", b"")
+    os.truncate(world.remote / "d" / "e" / "sparse", 1 << 20)
+    world.run("mount", "--name", "box", spec, world.mnt, check=0)
+    assert tree(world.mnt) == tree(world.remote)
+    world.umount()
+    assert tree(world.session() / "mirror") == tree(world.remote)
+
+
 def shim(world, body):
     """A command prefix that runs the real sh through BODY, a script that may
     use "$@"."""
