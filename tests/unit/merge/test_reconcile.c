@@ -545,6 +545,73 @@ static void held_paths(void **state)
 			rows[i].held);
 }
 
+/* Rows 52 and 55: names that our file system cannot tell apart, or take. Both
+ * versions are kept, under a name that it can. */
+static void names_refused_here(void **state)
+{
+	static const struct {
+		const char *ours, *theirs;
+		bool fold;
+		unsigned name_max;
+		bool copied;
+	} rows[] = {
+		{ "readme", "README", false, 255, false },
+		{ "readme", "README", true, 255, true },
+		{ "d/readme", "d/ReadMe", true, 255, true },
+		{ "readme", "other", true, 255, false },
+		{ "x", "a-name-of-more-than-forty-bytes-altogether.txt", false,
+			40, true },
+		{ "x", "a-name-of-more-than-forty-bytes-altogether.txt", false,
+			255, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct entry dir = { .path = "d", .type = ENTRY_DIR,
+			.mode = 0755 };
+		struct entry a = file(rows[i].ours, 'a', 0644);
+		struct entry b = file(rows[i].theirs, 'b', 0644);
+		g_autoptr(manifest_auto) base = manifest_new();
+		g_autoptr(manifest_auto) ours = manifest_new();
+		g_autoptr(manifest_auto) theirs = manifest_new();
+		g_autoptr(plan_auto) p = NULL;
+		struct reconcile_input in;
+		unsigned puts = 0;
+
+		manifest_add(base, &dir);
+		manifest_add(ours, &dir);
+		manifest_add(theirs, &dir);
+		manifest_add(ours, &a);
+		manifest_add(theirs, &b);
+		manifest_sort(base);
+		manifest_sort(ours);
+		manifest_sort(theirs);
+		in = input_of(base, ours, theirs);
+		in.fold_case = rows[i].fold;
+		in.name_max = rows[i].name_max;
+		p = reconcile(&in);
+		for (size_t k = 0; k < plan_count(p); k++) {
+			const struct plan_op *op = plan_at(p, k);
+			const char *name = strrchr(op->path, '/');
+
+			if (op->action != PLAN_PUT)
+				continue;
+			puts++;
+			name = name ? name + 1 : op->path;
+			assert_true(strlen(name) <= rows[i].name_max);
+			assert_int_equal(g_ascii_strcasecmp(op->path,
+				rows[i].theirs) == 0, !rows[i].copied);
+			if (rows[i].copied)
+				assert_string_equal(
+					op->subject, rows[i].theirs);
+		}
+		assert_int_equal(puts, 1);
+		assert_int_equal(plan_list_count(p, PLAN_CONFLICTS),
+			rows[i].copied);
+		assert_int_equal(plan_exit_code(p), rows[i].copied ? 3 : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -555,6 +622,7 @@ int main(void)
 		cmocka_unit_test(gates),
 		cmocka_unit_test(copy_names),
 		cmocka_unit_test(held_paths),
+		cmocka_unit_test(names_refused_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
