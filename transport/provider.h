@@ -8,5 +8,6 @@ extern const struct remote_ops provider_command;
 extern const struct remote_ops provider_ssh;
 extern const struct remote_ops provider_docker;
 extern const struct remote_ops provider_e2b;
+extern const struct remote_ops provider_cloudflare;
 
 #endif

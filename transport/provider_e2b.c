@@ -100,9 +100,13 @@ static int e2b_extend(void *state, const struct call *call,
 static int e2b_make(const struct spec *spec, const struct call *call, char **id,
 	GError **err)
 {
-	struct e2b *e = e2b_new(spec, call, err);
+	struct e2b *e;
 	int r;
 
+	if (!spec->template)
+		return fail(err, FAIL_USAGE,
+			"e2b:new: of which template? give --template T");
+	e = e2b_new(spec, call, err);
 	if (!e)
 		return -EINVAL;
 	r = e2b_create(e, call, id, err);
@@ -197,39 +201,14 @@ struct job {
 	const struct call *call;
 };
 
-/* JSON holds UTF-8 only: arguments of other bytes come as one, of base64. */
-static const char unpack_args[] =
-	"eval \"$(printf %s \"$1\" | base64 -d)\"\n";
-
-static bool are_text(const char *const *args)
-{
-	for (; args && *args; args++)
-		if (!g_utf8_validate(*args, -1, NULL))
-			return false;
-	return true;
-}
-
-static char *pack_args(const char *const *args)
-{
-	GString *s = g_string_new("set --");
-	char *text;
-
-	for (; *args; args++)
-		sh_append_word(s, *args);
-	text = g_base64_encode((const guchar *)s->str, s->len);
-	g_string_free(s, TRUE);
-	return text;
-}
-
 /* sh -c LEAD sh [MODE sh INPUT] SCRIPT [sh] ARGS... */
 static int run_with(struct job *job, const char *mode, const char *input,
 	GError **err)
 {
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
-	bool text = are_text(job->args);
-	g_autofree char *packed = text ? NULL : pack_args(job->args);
+	g_autofree char *packed = sh_pack_args(job->args);
 	g_autofree char *script = g_strconcat(
-		text ? "" : unpack_args, job->script, NULL);
+		packed ? sh_unpack_args : "", job->script, NULL);
 	int r;
 
 	job->run.pid = 0;
@@ -248,7 +227,7 @@ static int run_with(struct job *job, const char *mode, const char *input,
 		g_ptr_array_add(argv, (gpointer) "sh");
 	if (packed)
 		g_ptr_array_add(argv, packed);
-	for (const char *const *a = job->args; text && a && *a; a++)
+	for (const char *const *a = job->args; !packed && a && *a; a++)
 		g_ptr_array_add(argv, (gpointer)*a);
 	g_ptr_array_add(argv, NULL);
 	job->run.argv = (const char *const *)argv->pdata;

@@ -30,6 +30,7 @@ static const struct remote_ops *const providers[] = {
 	&provider_ssh,
 	&provider_docker,
 	&provider_e2b,
+	&provider_cloudflare,
 };
 
 struct remote {
@@ -108,10 +109,9 @@ int remote_create(const struct spec *spec, const struct call *call, char **id,
 
 	if (!ops)
 		return -EINVAL;
-	if (!ops->create || !spec->template)
+	if (!ops->create)
 		return fail(err, FAIL_USAGE,
-			"provider %s: cannot make a new sandbox%s", ops->name,
-			ops->create ? " without --template" : "");
+			"provider %s: cannot make a new sandbox", ops->name);
 	return ops->create(spec, &c, id, err);
 }
 

@@ -1,5 +1,7 @@
 #include "transport/sh_quote.h"
 
+#include <stdbool.h>
+
 #include <string.h>
 
 static void append_quoted(GString *script, const char *text)
@@ -60,4 +62,29 @@ char *sh_any_login(const char *script, const char *const *args)
 	g_string_append(line, "\")\"\'");
 	g_string_free(text, TRUE);
 	return g_string_free(line, FALSE);
+}
+
+const char sh_unpack_args[] = "eval \"$(printf %s \"$1\" | base64 -d)\"\n";
+
+static bool are_text(const char *const *args)
+{
+	for (; args && *args; args++)
+		if (!g_utf8_validate(*args, -1, NULL))
+			return false;
+	return true;
+}
+
+char *sh_pack_args(const char *const *args)
+{
+	GString *s;
+	char *text;
+
+	if (are_text(args))
+		return NULL;
+	s = g_string_new("set --");
+	for (; *args; args++)
+		sh_append_word(s, *args);
+	text = g_base64_encode((const guchar *)s->str, s->len);
+	g_string_free(s, TRUE);
+	return text;
 }

@@ -16,4 +16,12 @@ void sh_join_path(GString *script, const char *path);
  * group of its own where the other side has setsid. g_free it. */
 char *sh_any_login(const char *script, const char *const *args);
 
+/*
+ * Arguments that are to travel as JSON, which holds UTF-8 only: NULL when they
+ * can, else all of them as one word of base64, which the script gets instead
+ * and unpacks by beginning with sh_unpack_args. g_free it.
+ */
+char *sh_pack_args(const char *const *args);
+extern const char sh_unpack_args[];
+
 #endif

@@ -33,7 +33,6 @@ struct spec {
 	char *domain;
 	char *template;		/* what a new sandbox is made of */
 	char *user;		/* whom commands run as in the sandbox */
-	char *dialect;
 	int64_t lifetime_ms;	/* how long the sandbox lives from each renewal;
 				 * 0: SPEC_DEFAULT_LIFETIME_MS */
 	enum spec_flag resume;	/* may a paused sandbox be woken */

@@ -29,7 +29,6 @@ static const struct option {
 	{ "lifetimeMs", "e2b cloudflare", MILLISECONDS,
 		offsetof(struct spec, lifetime_ms) },
 	{ "resume", "e2b", FLAG, offsetof(struct spec, resume) },
-	{ "dialect", "cloudflare", TEXT, offsetof(struct spec, dialect) },
 };
 
 static const struct option *find(const char *key)

@@ -3,6 +3,7 @@ processes; also with every kind of fault."""
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -396,3 +397,39 @@ def test_exec(cloud):
     assert r.out == "a\n" and r.err == "no\n"
     assert (cloud.mnt / "b").read_bytes() == b"\xff"
     cloud.umount()
+
+
+def node_is_new_enough():
+    try:
+        text = subprocess.run(["node", "--version"], capture_output=True,
+                              text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    parts = [int(n) for n in text.strip().lstrip("v").split(".")]
+    return parts >= [20, 18, 1]
+
+
+def test_official_sdk(tmp_path):
+    """The server is right where the vendor's own client is content with it."""
+    if not node_is_new_enough() or not shutil.which("npm"):
+        pytest.skip("no node >= 20.18.1 with npm here")
+    sdk = tmp_path / "sdk"
+    sdk.mkdir()
+    got = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts",
+         "--prefix", str(sdk), "e2b@2.51.0"], capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=240)
+    if got.returncode != 0:
+        pytest.skip(f"the SDK cannot be had: {got.stderr[-300:]}")
+    (tmp_path / "service").mkdir()
+    service = Service(tmp_path / "service")
+    try:
+        done = subprocess.run(
+            ["node", str(PROVIDERS / "e2b_sdk_check.mjs"), str(sdk)],
+            capture_output=True, text=True, timeout=240,
+            env=dict(os.environ, E2B_API_URL=service.url,
+                     E2B_SANDBOX_URL=service.url, E2B_API_KEY=KEY))
+    finally:
+        service.stop()
+    assert done.returncode == 0 and done.stdout.endswith("done\n"), (
+        done.stdout + done.stderr)

@@ -734,4 +734,5 @@ def main():
         box.kill()
 
 
-main()
+if __name__ == "__main__":
+    main()
