@@ -17,7 +17,7 @@ endif
 empty   :=
 space   := $(empty) $(empty)
 comma   := ,
-VARIANT := $(CC)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(DEV),-dev)$(if $(COV),-cov)
+VARIANT := $(CC)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(DEV),-dev)$(if $(COV),-cov)$(if $(FAILPOINTS),-failpoints)
 BUILD   ?= build/$(VARIANT)
 
 PKGS    := fuse3 libarchive libcurl json-c glib-2.0 sqlite3 libgit2 libcrypto

@@ -79,7 +79,8 @@ int resolve_plan(struct plan *p, const struct apply_options *o, GError **err);
 int apply_plan(struct plan *p, const struct apply_options *o, GError **err);
 
 /* Undo of an applied plan, last operation first: each path that is still as
- * op->now says gets its `before` back from the trash; others are held. RESULT
+ * op->now says gets its `before` back from the trash; others are held. One that
+ * was killed is finished by another call with the same plan. RESULT
  * (caller's) lists what was done: PLAN_APPLIED and PLAN_HELD operations, which
  * need no further apply. */
 int undo_plan(const struct plan *p, const struct apply_options *o,

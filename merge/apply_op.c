@@ -116,7 +116,7 @@ static int make_file(struct plan_op *op, const struct apply_options *o,
 		times[1].tv_sec--;
 	}
 	if (fchmod(to, op->after.mode & 0777) < 0 || futimens(to, times) < 0 ||
-		(!o->no_sync && fsync(to) < 0))
+		(!o->no_sync && io_sync(to) < 0))
 		return -errno;
 	return 0;
 }

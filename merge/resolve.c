@@ -80,7 +80,7 @@ static int stage(struct plan_op *op, size_t index, GBytes *merged,
 	fd = beneath_open(
 		o->staging_fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	r = fd < 0 ? fd : io_write_full(fd, data, n);
-	if (r == 0 && !o->no_sync && fsync(fd) < 0)
+	if (r == 0 && !o->no_sync && io_sync(fd) < 0)
 		r = -errno;
 	if (r < 0)
 		return fail_errno(err, r, "keep a merged text");

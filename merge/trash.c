@@ -29,7 +29,7 @@ static int copy_file(int from_root, const char *from, int to_root,
 		return out;
 	r = io_copy_file(in, out, NULL, NULL);
 	if (r == 0 && (fchmod(out, st->st_mode & 07777) < 0 ||
-			      futimens(out, times) < 0 || fsync(out) < 0))
+			      futimens(out, times) < 0 || io_sync(out) < 0))
 		r = -errno;
 	if (r < 0)
 		beneath_unlink(to_root, to, 0);

@@ -39,16 +39,37 @@ static bool is_untouched(const struct undo *u, const struct plan_op *op)
 	return is_entry(u->o->root_fd, op->path, &want, true);
 }
 
-/* The old version from the trash in place of what is there. */
-static int put_back(struct undo *u, const struct plan_op *op, size_t index)
+/* The path is as it was before the restore: an undo that was killed did this
+ * one already. */
+static bool is_as_before(const struct undo *u, const struct plan_op *op)
 {
-	g_autofree char *temp = temp_path(u->o, op->path, index);
+	return is_entry(u->o->root_fd, op->path, &op->before, true);
+}
+
+/* The old version from the trash to beside its place. Of an undo that was
+ * killed it may have been there already, and then nowhere else. */
+static int fetch_old(struct undo *u, const struct plan_op *op,
+	const char *temp)
+{
+	int r = trash_restore(u->o, op->trash, temp);
+
+	if (r == -EEXIST) {	/* a copy that was cut off */
+		r = beneath_remove_all(u->o->root_fd, temp);
+		return r < 0 ? r : trash_restore(u->o, op->trash, temp);
+	}
+	if (r == -ENOENT && is_entry(u->o->root_fd, temp, &op->before, false))
+		return 0;
+	return r;
+}
+
+/* The old version from the trash in place of what is there. */
+static int put_back(struct undo *u, const struct plan_op *op, const char *temp)
+{
 	int r;
 
 	if (!op->trash)
 		return -ENOENT;
-	beneath_remove_all(u->o->root_fd, temp);
-	r = trash_restore(u->o, op->trash, temp);
+	r = fetch_old(u, op, temp);
 	if (r == 0)
 		r = beneath_rename(u->o->root_fd, temp, u->o->root_fd,
 			op->path, RENAME_EXCHANGE);
@@ -60,16 +81,17 @@ static int put_back(struct undo *u, const struct plan_op *op, size_t index)
 	return r;
 }
 
-static int undo_written(struct undo *u, const struct plan_op *op, size_t index)
+static int undo_written(struct undo *u, const struct plan_op *op,
+	const char *temp)
 {
 	int root = u->o->root_fd, r;
 
 	if (op->before.type == ENTRY_ABSENT)
 		return beneath_unlink(root, op->path, 0);
 	if (op->before.type != ENTRY_DIR)
-		return put_back(u, op, index);
+		return put_back(u, op, temp);
 	r = beneath_unlink(root, op->path, 0);
-	if (r == 0)
+	if (r == 0 || r == -ENOENT)
 		r = beneath_mkdir(root, op->path, 0700);
 	return r < 0 ? r : beneath_chmod(root, op->path,
 					op->before.mode & 07777);
@@ -96,18 +118,34 @@ static int undo_delete(struct undo *u, const struct plan_op *op)
 		return op->trash ? trash_restore(u->o, op->trash, op->path)
 				 : -ENOENT;
 	r = beneath_mkdir(root, op->path, 0700);
-	if (r == -EEXIST)
+	if (r == -EEXIST && !is_entry(root, op->path,
+		    &(struct entry){ .type = ENTRY_DIR, .mode = 0700 }, true))
 		return 0;
+	if (r == -EEXIST)
+		r = 0;
 	return r < 0 ? r : beneath_chmod(root, op->path,
 					op->before.mode & 07777);
 }
 
+/* A file that took a directory's place is gone, the directory not made yet. */
+static bool is_between(const struct undo *u, const struct plan_op *op)
+{
+	struct entry none = { .type = ENTRY_ABSENT };
+
+	return op->before.type == ENTRY_DIR &&
+		is_entry(u->o->root_fd, op->path, &none, false);
+}
+
 static int undo_op(struct undo *u, const struct plan_op *op, size_t index)
 {
+	g_autofree char *temp = temp_path(u->o, op->path, index);
+
+	if (is_as_before(u, op))
+		return beneath_remove_all(u->o->root_fd, temp);
 	switch (op->action) {
 	case PLAN_PUT:
-		return is_untouched(u, op) ? undo_written(u, op, index)
-					   : -EBUSY;
+		return is_untouched(u, op) || is_between(u, op)
+			? undo_written(u, op, temp) : -EBUSY;
 	case PLAN_MKDIR:
 		return undo_mkdir(u, op);
 	case PLAN_CHMOD:

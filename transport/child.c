@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "merge/lib/fail.h"
+#include "merge/lib/failpoint.h"
 #include "merge/lib/io.h"
 
 #define MS INT64_C(1000000)
@@ -96,7 +97,8 @@ static int feed(struct pump *p)
 		p->at = 0;
 		p->left = (size_t)n;
 	}
-	n = write(p->c->in, p->buf + p->at, p->left);
+	failpoint("send-part");
+	n = write(p->c->in, p->buf + p->at, failpoint_part(p->left));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n < 0) {

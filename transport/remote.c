@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "merge/lib/fail.h"
+#include "merge/lib/failpoint.h"
 #include "merge/lib/io.h"
 #include "merge/lib/mutex.h"
 #include "merge/lib/path.h"
@@ -311,9 +312,11 @@ static int run_counted(struct remote *r, const char *const *head,
 	g_ptr_array_add(words, NULL);
 	if (take_slot(r, call, err) < 0)
 		return -1;
+	failpoint("send");
 	ran = r->ops->run(r->state, head[0], (const char *const *)words->pdata,
 		call, streams->in, streams->out, streams->err_out, &stats,
 		status, err);
+	failpoint("answer");
 	leave_slot(r, &stats);
 	return ran;
 }

@@ -8,6 +8,7 @@
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/log.h"
+#include "merge/lib/path.h"
 #include "transport/json.h"
 
 /* What a running session answered. */
@@ -162,6 +163,16 @@ int cmd_diff(int argc, char **argv)
 /* --- umount ----------------------------------------------------------------------- */
 
 /* Nobody serves it: what a crash left is finished here. */
+/* An undo that was killed is finished and nothing else: a restore after it
+ * would bring back what it took away. */
+static int finish_session(struct session *s, struct report **r, GError **err)
+{
+	const struct restore_options undo = { .undo = true };
+
+	return session_is_undoing(s) ? session_restore(s, &undo, r, err)
+				     : session_finish(s, r, err);
+}
+
 static int finish_here(const char *name, const struct shown *shown)
 {
 	g_autoptr(GError) why = NULL;
@@ -173,7 +184,7 @@ static int finish_here(const char *name, const struct shown *shown)
 		return cli_fail(why);
 	cli_open_log(name);
 	session_set_progress(s, &shown->progress);
-	if (session_finish(s, &r, &why) < 0) {
+	if (finish_session(s, &r, &why) < 0) {
 		cli_fail(why);
 		code = EXIT_PENDING;
 	} else if (r) {
@@ -282,38 +293,63 @@ int cmd_umount(int argc, char **argv)
 
 /* --- recover ------------------------------------------------------------------------ */
 
+static bool has_crashed(const char *name)
+{
+	struct json *j = session_saved_status(name, NULL);
+	bool crashed =
+		j && !g_strcmp0(json_string(json_get(j, "state")), "crashed");
+
+	json_free(j);
+	return crashed;
+}
+
+/* What there is to be finished, or NULL; g_free it. A process that died had its
+ * flush, refresh and restore before it, whatever is known of changes. */
+static char *find_work(struct session *s, bool crashed)
+{
+	char *why = NULL;
+
+	if (session_has_work(s, &why) || !crashed || !session_is_prepared(s))
+		return why;
+	return g_strdup("a process of it died");
+}
+
 /* 0: nothing to do or done; else the exit code. */
 static int recover_one(const char *name)
 {
 	g_autofree char *mountpoint = mountpoint_of(name);
+	bool crashed = has_crashed(name);
 	g_autofree char *why_work = NULL;
 	g_autoptr(GError) why = NULL;
 	struct ctl_client *c = live_connect(name);
 	struct session *s;
-	bool work;
-	int code;
 
 	if (c) {	/* it is well and running */
 		ctl_client_free(c);
 		return EXIT_DONE;
 	}
-	if (mountpoint && mount_kind(mountpoint) == MOUNT_DEAD &&
-		unmount(mountpoint, true, &why) < 0)
-		return cli_fail(why);
+	if (mountpoint && mount_kind(mountpoint) == MOUNT_DEAD) {
+		g_autofree char *shown = path_display(mountpoint);
+
+		if (unmount(mountpoint, true, &why) < 0)
+			return cli_fail(why);
+		printf("%s: the dead mount at %s is unmounted\n", name, shown);
+	}
 	s = session_open(name, &why);
 	if (!s)
 		return cli_fail(why);
-	work = session_has_work(s, &why_work);
+	why_work = find_work(s, crashed);
 	session_close(s);
-	if (work) {
+	if (why_work) {
 		struct shown shown = { false, cli_progress(NULL, false) };
 
 		printf("%s: %s; finishing\n", name, why_work);
 		return finish_here(name, &shown);
 	}
-	code = EXIT_DONE;
-	printf("%s: nothing to recover\n", name);
-	return code;
+	printf(crashed ? "%s: was killed before it was prepared; mount or "
+			 "prepare it again\n"
+		       : "%s: nothing to recover\n", name);
+	return EXIT_DONE;
 }
 
 int cmd_recover(int argc, char **argv)

@@ -12,6 +12,7 @@
 
 #include "fs/ctl/wire.h"
 #include "merge/lib/fail.h"
+#include "merge/lib/failpoint.h"
 #include "merge/lib/log.h"
 #include "merge/lib/mutex.h"
 
@@ -33,6 +34,7 @@ struct ctl_conn {
 
 bool ctl_send(struct ctl_conn *conn, const char *line)
 {
+	failpoint("ctl-answer");
 	return wire_write_line(conn->fd, line) == 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "fs/fuse/adapter.h"
 #include "fs/mirror/mirror.h"
+#include "merge/lib/failpoint.h"
 
 enum { CACHE_SECONDS = 300 };
 
@@ -39,6 +40,7 @@ void fill_entry(struct fuse_entry_param *e, const struct mirror_attr *attr);
 
 static inline void reply_result(fuse_req_t req, int r)
 {
+	failpoint("reply");
 	fuse_reply_err(req, r < 0 ? -r : 0);
 }
 

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "merge/lib/failpoint.h"
+
 static struct mirror_file *file_of(const struct fuse_file_info *fi)
 {
 	return (struct mirror_file *)(uintptr_t)fi->fh;
@@ -73,6 +75,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	set_file(fi, f);
 	fi->keep_cache = 1;
 	fill_entry(&e, &attr);
+	failpoint("reply-create");
 	if (fuse_reply_create(req, &e, fi) < 0) {
 		mirror_release(m, f);
 		mirror_forget(m, attr.node, 1);
@@ -124,7 +127,9 @@ void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size,
 		fuse_reply_err(req, -r);
 		return;
 	}
+	failpoint("fuse-write");
 	n = write_all(mirror_file_fd(f), data, size, off);
+	failpoint("fuse-written");
 	mirror_write_end(m, f);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "merge/lib/failpoint.h"
+
 struct mirror_caller caller_of(fuse_req_t req)
 {
 	const struct adapter *a = fuse_req_userdata(req);
@@ -38,6 +40,7 @@ void reply_entry(fuse_req_t req, int r, const struct mirror_attr *attr)
 		return;
 	}
 	fill_entry(&e, attr);
+	failpoint("reply-entry");
 	if (fuse_reply_entry(req, &e) < 0)
 		mirror_forget(m, attr->node, 1);
 }

@@ -20,6 +20,7 @@
 
 #include "fs/mirror/state_internal.h"
 #include "merge/lib/fail.h"
+#include "merge/lib/failpoint.h"
 #include "merge/lib/path.h"
 
 enum { SCHEMA_VERSION = 1 };
@@ -131,12 +132,23 @@ int state_begin_own(struct state *s, bool *own, GError **err)
 		    : 0;
 }
 
+/* Commits, or takes everything back. */
+static int commit(struct state *s, GError **err)
+{
+	int r;
+
+	failpoint("commit");
+	r = state_run(s, state_stmt(s, STMT_COMMIT), err, "commit");
+	failpoint("committed");
+	return r;
+}
+
 int state_end_own(struct state *s, bool own, int r, GError **err)
 {
 	if (!own)
 		return r;
 	if (r == 0)
-		r = state_run(s, state_stmt(s, STMT_COMMIT), err, "commit");
+		r = commit(s, err);
 	if (r < 0 && !sqlite3_get_autocommit(s->db))
 		state_run(s, state_stmt(s, STMT_ROLLBACK), NULL, "rollback");
 	return r;
@@ -153,7 +165,7 @@ int state_begin(struct state *s, GError **err)
 int state_commit(struct state *s, GError **err)
 {
 	mutex_lock(&s->lock);
-	int r = state_run(s, state_stmt(s, STMT_COMMIT), err, "commit");
+	int r = commit(s, err);
 
 	if (r < 0 && !sqlite3_get_autocommit(s->db))
 		state_run(s, state_stmt(s, STMT_ROLLBACK), NULL, "rollback");

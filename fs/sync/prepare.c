@@ -54,7 +54,7 @@ static bool has_open_plan(struct session *s)
 	bool open = state_load_plan(s->state, "restore", &p, NULL) < 0 || p;
 
 	plan_free(p);
-	return open;
+	return open || session_is_undoing(s);
 }
 
 /* The sandbox is new to us: what it acknowledged before is void. */

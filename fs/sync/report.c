@@ -131,7 +131,7 @@ int report_save(struct session *s, const struct report *r, GError **err)
 	json_free(j);
 	if (ret >= 0)
 		ret = io_write_full(fd, text, strlen(text));
-	if (ret >= 0 && fsync(fd) < 0)
+	if (ret >= 0 && io_sync(fd) < 0)
 		ret = -errno;
 	if (ret >= 0)
 		ret = beneath_rename(

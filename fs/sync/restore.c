@@ -115,14 +115,15 @@ static int scan_sides(struct restore *r, GError **err)
 	return scan_tree(r->s->mirror_fd, &o, &r->theirs, NULL, err);
 }
 
-/* Whether the local file system folds case: asked of the disk itself. */
+/* Whether the local file system folds case: asked of the disk itself. The name
+ * is always the same, so that one left by a kill goes the next time. */
 static bool folds_case(int local_fd)
 {
-	g_autofree char *temp = io_temp_name();
+	static const char temp[] = ".sandmount-casefoldtest.tmp";
 	g_autofree char *upper = g_ascii_strup(temp, -1);
 	struct stat st;
 	autofd int fd = beneath_open(
-		local_fd, temp, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		local_fd, temp, O_WRONLY | O_CREAT, 0600);
 	bool folds = fd >= 0 && beneath_stat(local_fd, upper, &st) == 0;
 
 	if (fd >= 0)
@@ -506,6 +507,19 @@ static int restore_in_flow(struct session *s, const struct restore_options *o,
 	return ret;
 }
 
+/* An undo that was killed comes first, whatever is asked for. */
+static int finish_undo(struct session *s, const struct restore_options *o,
+	GError **err)
+{
+	struct report *undone = NULL;
+	int r = 0;
+
+	if (!o->undo && !o->dry_run && session_is_undoing(s))
+		r = restore_undo(s, &undone, err);
+	report_free(undone);
+	return r;
+}
+
 int session_restore(struct session *s, const struct restore_options *o,
 	struct report **out, GError **err)
 {
@@ -514,8 +528,10 @@ int session_restore(struct session *s, const struct restore_options *o,
 
 	session_enter_flow(s);
 	s->allow_emptied = o->allow_deletes;
-	r = o->undo ? restore_undo(s, out, &why)
-		    : restore_in_flow(s, o, out, &why);
+	r = finish_undo(s, o, &why);
+	if (r == 0)
+		r = o->undo ? restore_undo(s, out, &why)
+			    : restore_in_flow(s, o, out, &why);
 	s->allow_emptied = false;
 	session_leave_flow(s);
 	if (r < 0) {

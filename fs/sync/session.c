@@ -76,6 +76,17 @@ void session_close(struct session *s)
 	g_free(s);
 }
 
+/* What a killed process had under way: nobody else works here now. */
+static void remove_leftovers(struct session *s)
+{
+	g_autoptr(GDir) dir = g_dir_open(s->dir, 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir)))
+		if (g_str_has_prefix(name, ".sandmount-"))
+			session_remove_staging(s, name);
+}
+
 /* Opens the session's directory and takes its lock. */
 static int lock_session(struct session *s, GError **err)
 {
@@ -102,6 +113,7 @@ static int lock_session(struct session *s, GError **err)
 	if (ftruncate(s->lock_fd, 0) < 0 ||
 		pwrite(s->lock_fd, own, strlen(own), 0) < 0)
 		return fail_errno(err, -errno, "write %s/lock", s->dir);
+	remove_leftovers(s);
 	return 0;
 }
 
@@ -196,7 +208,7 @@ static int discard_saved(struct session *s, GError **err)
 {
 	static const char *const parts[] = { "session.json", "state.db",
 		"state.db-wal", "state.db-shm", "mirror", "base", "trash",
-		"report.json", "held" };
+		"report.json", "held", "staging" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
 		int r = beneath_remove_all(s->dir_fd, parts[i]);

@@ -198,6 +198,8 @@ int report_exit_code(const struct report *r);
  */
 int session_restore(struct session *s, const struct restore_options *o,
 	struct report **out, GError **err);
+/* Whether an undo was killed before its end; the next restore finishes it. */
+bool session_is_undoing(struct session *s);
 /* The end of a mount: restore unless --no-restore or no local directory, then
  * only flush. */
 int session_finish(struct session *s, struct report **out, GError **err);
@@ -216,6 +218,8 @@ struct json *session_saved_status(const char *name, GError **err);
 /* Waits (at most WAIT_MS) until no process holds session NAME. */
 void session_wait_free(const char *name, int64_t wait_ms);
 
+/* Whether it has a baseline: before that nobody was shown anything. */
+bool session_is_prepared(struct session *s);
 /* Whether anything is unsent or unrestored: *WHY (g_free) says what. */
 bool session_has_work(struct session *s, char **why);
 /* Removes the session's directory, and its directory in the sandbox when that

@@ -331,7 +331,7 @@ int session_json_save(struct session *s, GError **err)
 
 	if (r >= 0)
 		r = io_write_full(fd, text, strlen(text));
-	if (r >= 0 && fsync(fd) < 0)
+	if (r >= 0 && io_sync(fd) < 0)
 		r = -errno;
 	if (r >= 0)
 		r = beneath_rename(

@@ -188,16 +188,24 @@ static bool table_differs(struct session *s, enum state_table table)
 	return damaged || !manifest_equal_trees(rows, now);
 }
 
-bool session_has_work(struct session *s, char **why)
+bool session_is_prepared(struct session *s)
 {
 	g_autofree char *baseline = state_get(s->state, "baseline");
+
+	return baseline && !strcmp(baseline, "done");
+}
+
+bool session_has_work(struct session *s, char **why)
+{
 	struct plan *p = NULL;
 
 	*why = NULL;
-	if (!baseline || strcmp(baseline, "done"))
+	if (!session_is_prepared(s))
 		return false;	/* never shown to anybody */
 	if (state_load_plan(s->state, "restore", &p, NULL) < 0 || p)
 		*why = g_strdup("an interrupted restore");
+	else if (session_is_undoing(s))
+		*why = g_strdup("an interrupted undo");
 	else if (s->options->local && table_differs(s, STATE_BASE_MOUNT))
 		*why = g_strdup("changes that were not restored");
 	else if (!s->options->local && table_differs(s, STATE_ACK_MIRROR))

@@ -1,7 +1,8 @@
 /*
  * Undo of the last restore: each path that is still as the restore left it
  * gets back what the trash kept; the baselines become what they were, so that
- * a later restore offers the same changes again.
+ * a later restore offers the same changes again. "undoing" in the state says
+ * that it began: killed, it is finished before anything else happens.
  */
 #include "fs/sync/restore.h"
 
@@ -31,6 +32,8 @@ static int restore_baselines(struct session *s, GError **err)
 	}
 	if (r == 0)
 		r = state_drop_plan(s->state, "undo", err);
+	if (r == 0)
+		r = state_set(s->state, "undoing", NULL, err);
 	if (r < 0) {
 		state_rollback(s->state);
 		return -EIO;
@@ -67,6 +70,13 @@ static int run_undo(struct session *s, const struct plan *plan,
 	return undo_plan(plan, &o, result, err);
 }
 
+bool session_is_undoing(struct session *s)
+{
+	g_autofree char *mark = state_get(s->state, "undoing");
+
+	return mark != NULL;
+}
+
 int restore_undo(struct session *s, struct report **out, GError **err)
 {
 	g_autoptr(plan_auto) plan = NULL;
@@ -79,7 +89,8 @@ int restore_undo(struct session *s, struct report **out, GError **err)
 	if (!plan || !trash)
 		return fail(err, FAIL_FAILED,
 			"undo: session %s has no restore to undo", s->name);
-	if (run_undo(s, plan, trash, &result, err) < 0)
+	if (state_set(s->state, "undoing", "1", err) < 0 ||
+		run_undo(s, plan, trash, &result, err) < 0)
 		return -EIO;
 	*out = g_new0(struct report, 1);
 	(*out)->plan = result;

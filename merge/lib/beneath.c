@@ -16,6 +16,7 @@
 
 #include <glib.h>
 
+#include "merge/lib/failpoint.h"
 #include "merge/lib/io.h"
 #include "merge/lib/path.h"
 
@@ -226,6 +227,7 @@ int beneath_mkdir(int root, const char *path, mode_t mode)
 
 	if (dir < 0)
 		return dir;
+	failpoint("mkdir");
 	return mkdirat(dir, name, mode) < 0 ? -errno : 0;
 }
 
@@ -263,6 +265,7 @@ int beneath_symlink(int root, const char *path, const char *target)
 
 	if (dir < 0)
 		return dir;
+	failpoint("symlink");
 	return symlinkat(target, dir, name) < 0 ? -errno : 0;
 }
 
@@ -273,6 +276,7 @@ int beneath_unlink(int root, const char *path, int flags)
 
 	if (dir < 0)
 		return dir;
+	failpoint("unlink");
 	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
 }
 
@@ -282,14 +286,18 @@ int beneath_rename(int from_root, const char *from, int to_root,
 	const char *from_name, *to_name;
 	autofd int from_dir = beneath_open_parent(from_root, from, &from_name);
 	autofd int to_dir = -1;
+	int r;
 
 	if (from_dir < 0)
 		return from_dir;
 	to_dir = beneath_open_parent(to_root, to, &to_name);
 	if (to_dir < 0)
 		return to_dir;
-	return renameat2(from_dir, from_name, to_dir, to_name, flags) < 0
+	failpoint("rename");
+	r = renameat2(from_dir, from_name, to_dir, to_name, flags) < 0
 		? -errno : 0;
+	failpoint("renamed");
+	return r;
 }
 
 int beneath_link(int from_root, const char *from, int to_root, const char *to)
@@ -303,6 +311,7 @@ int beneath_link(int from_root, const char *from, int to_root, const char *to)
 	to_dir = beneath_open_parent(to_root, to, &to_name);
 	if (to_dir < 0)
 		return to_dir;
+	failpoint("link");
 	return linkat(from_dir, from_name, to_dir, to_name, 0) < 0 ? -errno : 0;
 }
 
@@ -320,6 +329,7 @@ int beneath_chmod(int root, const char *path, mode_t mode)
 		return -ELOOP;
 	/* fchmod refuses O_PATH; through /proc it is the same file. */
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	failpoint("chmod");
 	return chmod(proc, mode & 07777) < 0 ? -errno : 0;
 }
 
@@ -383,6 +393,7 @@ static int remove_at(int dir, const char *name)
 {
 	int fd, r;
 
+	failpoint("remove");
 	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM && errno != EACCES)

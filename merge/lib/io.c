@@ -11,6 +11,8 @@
 
 #include <glib.h>
 
+#include "merge/lib/failpoint.h"
+
 enum { BUFFER = 256 * 1024 };
 
 int steal_fd(int *fd)
@@ -44,7 +46,11 @@ int io_write_full(int fd, const void *buf, size_t len)
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = write(fd, (const char *)buf + done, len - done);
+		ssize_t n;
+
+		failpoint("write");
+		n = write(fd, (const char *)buf + done,
+			failpoint_part(len - done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -58,7 +64,10 @@ int io_write_full(int fd, const void *buf, size_t len)
 static int pwrite_full(int fd, const char *buf, size_t len, off_t at)
 {
 	while (len) {
-		ssize_t n = pwrite(fd, buf, len, at);
+		ssize_t n;
+
+		failpoint("copy");
+		n = pwrite(fd, buf, failpoint_part(len), at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -177,8 +186,20 @@ int io_copy_file(int from, int to, struct digest *out, uint64_t *size)
 	return r;
 }
 
+int io_sync(int fd)
+{
+	int r;
+
+	failpoint("fsync");
+	r = fsync(fd) < 0 ? -errno : 0;
+	failpoint("fsynced");
+	errno = -r;
+	return r;
+}
+
 int io_sync_dir(int dir_fd)
 {
+	failpoint("fsync-dir");
 	if (fsync(dir_fd) == 0 || errno == EINVAL || errno == ENOTSUP)
 		return 0;
 	return -errno;

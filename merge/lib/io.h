@@ -26,6 +26,8 @@ int io_write_full(int fd, const void *buf, size_t len);
  * count; asking for OUT means the bytes are read. */
 int io_copy_file(int from, int to, struct digest *out, uint64_t *size);
 
+/* fsync of a file; errno is set as well. */
+int io_sync(int fd);
 /* fsync of the directory DIR_FD. */
 int io_sync_dir(int dir_fd);
 
