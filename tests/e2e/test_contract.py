@@ -3,9 +3,11 @@ is the feature's name in the table of the README."""
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -227,12 +229,16 @@ class Hang:
 
 def test_deadline(world, box):
     write(world.local / "a", "a\n")
-    mount(world, box, "--timeout", "8")
+    # A deadline that no command misses on a machine as busy as this one.
+    took = time.monotonic()
+    prepare(world, box)
+    took = time.monotonic() - took
+    mount(world, box, "--timeout", str(int(5 + 2 * took)))
     hang = Hang(box)
     write(world.mnt / "b", "b\n")
     assert (world.mnt / "b").read_text() == "b\n"
-    world.wait_state("offline")
-    assert "within" in world.status()["last_error"]
+    world.wait_state("offline", seconds=60 + 5 * took)
+    assert re.search("within|no byte", world.status()["last_error"])
     assert (world.mnt / "a").read_text() == "a\n"
     hang.end()
     world.wait_state("mounted")
