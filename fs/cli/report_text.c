@@ -268,15 +268,15 @@ static void add_conflicts(GString *out, const struct json *report,
 		g_autofree char *shown = path_display(path ? path : "?");
 		g_autofree char *theirs = path_display(copy ? copy : "?");
 		g_autofree char *word = shell_word(path ? path : "?");
+		g_autofree char *other = shell_word(copy ? copy : "?");
 
+		/* In the local directory, by ordinary commands. */
 		g_string_append_printf(out,
 			"  %s  (%s)\n"
-			"    yours      %s\n"
-			"    sandbox's  %s\n"
-			"    settle     sandmount conflicts %s resolve %s "
-			"--take sandbox   (or local, merged)\n",
-			shown, text_of(line, "why"), shown, theirs,
-			style->name, word);
+			"    yours      %s   (keep it: rm %s)\n"
+			"    sandbox's  %s   (take it: mv %s %s)\n",
+			shown, text_of(line, "why"), shown, other, theirs,
+			other, word);
 	}
 	add_more(out, n - MIN(n, SHOWN_LINES));
 }
@@ -291,11 +291,9 @@ static size_t count_alike(const struct json *l, const char *why)
 }
 
 /* What goes on with a held path; NULL: nothing but looking. */
-static char *held_command(const struct json *line, const char *path,
+static char *held_command(const struct json *line,
 	const struct report_style *style)
 {
-	g_autofree char *word = shell_word(path);
-
 	if (!strcmp(text_of(line, "action"), "failed"))
 		return g_strdup_printf("sandmount restore %s", style->name);
 	if (g_str_has_prefix(text_of(line, "why"), "not deleted:"))
@@ -304,10 +302,7 @@ static char *held_command(const struct json *line, const char *path,
 				  "sandmount restore %s --allow-deletes",
 				  style->name)
 			: NULL;
-	if (!strcmp(text_of(line, "kind"), "special"))
-		return NULL;
-	return g_strdup_printf("sandmount conflicts %s resolve %s --take "
-			       "sandbox   (or local)", style->name, word);
+	return NULL;
 }
 
 static void add_held(GString *out, const struct json *report,
@@ -331,8 +326,7 @@ static void add_held(GString *out, const struct json *report,
 		g_autofree char *path = json_path(line, "path");
 		g_autofree char *shown = path_display(path ? path : "?");
 		g_autofree char *command =
-			undo ? NULL : held_command(line, path ? path : "?",
-					      style);
+			undo ? NULL : held_command(line, style);
 
 		so_far = GPOINTER_TO_SIZE(g_hash_table_lookup(seen, why)) + 1;
 		g_hash_table_insert(seen, (gpointer)why,

@@ -139,7 +139,7 @@ static void add_open_matters(GString *out, const struct json *j)
 
 	if (!conflicts && !held)
 		return;
-	text = g_strdup_printf("%s%s%s; `sandmount conflicts %s` shows them",
+	text = g_strdup_printf("%s%s%s; `sandmount log --report %s` shows them",
 		conflicts ? c : "", conflicts && held ? " and " : "",
 		held ? h : "", json_string(json_get(j, "name")));
 	add_line(out, "to settle", text);
