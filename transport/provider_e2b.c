@@ -64,8 +64,10 @@ static void e2b_close(void *state)
 static void e2b_caps(void *state, struct remote_caps *caps)
 {
 	(void)state;
+	/* A script's input is sent before it begins: not for what a person
+	 * types. */
 	*caps = (struct remote_caps){
-		.max_parallel = 4, .binary_out = true, .stdin_ok = true,
+		.max_parallel = 4, .binary_out = true, .stdin_ok = false,
 	};
 }
 

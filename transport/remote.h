@@ -57,7 +57,9 @@ struct call {
 struct remote_caps {
 	uint64_t max_in;	/* bytes of one call's input; 0: no limit */
 	unsigned max_parallel;	/* calls at once; more wait. 0: no limit */
-	bool binary_out, stdin_ok;
+	bool binary_out;
+	bool stdin_ok;		/* input reaches a command as it comes, not
+				 * only whole and before it begins */
 };
 
 /* Calls, bytes sent and received. */
