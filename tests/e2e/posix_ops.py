@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """posix_ops.py DIR [FILTER]: runs the scenarios of posix_cases in DIR and
 prints, as JSON, what each step gave: a value, "ok" or the name of an errno.
+posix_ops.py --serve DIR: runs steps as they come, one a line.
 
 A scenario is a list of lines, each one step, run in a fresh directory:
 
@@ -232,6 +233,8 @@ class Runner:
 
     # --- open files, by number
     def hopen(self, n, p, flags, mode="0644"):
+        if n in self.files:
+            os.close(self.files.pop(n))
         self.files[n] = os.open(p, flags_of(flags), int(mode, 8))
 
     def hclose(self, n):
@@ -274,6 +277,8 @@ class Runner:
 
     def hseek(self, n, off, whence):
         ways = {"set": 0, "cur": 1, "end": 2, "data": 3, "hole": 4}
+        if ways[whence] > 2 and stat.S_ISDIR(os.fstat(self.files[n]).st_mode):
+            return "a directory"  # here file systems differ
         return os.lseek(self.files[n], int(off), ways[whence])
 
     def hfallocate(self, n, mode, off, size):
@@ -302,6 +307,8 @@ class Runner:
     def hmap(self, n, off, text):
         """Writes TEXT at OFF through a shared mapping."""
         size = os.fstat(self.files[n]).st_size
+        if size < int(off) + len(text):
+            return "too short"
         with mmap.mmap(self.files[n], size) as m:
             m[int(off):int(off) + len(text)] = text.encode()
             m.flush()
@@ -474,7 +481,23 @@ def run_scenario(lines):
     return got
 
 
+def serve(top):
+    """Runs steps as they come, one a line, each with an answer in JSON; an
+    empty line closes all files."""
+    runner = Runner()
+    os.umask(0o022)
+    os.chdir(top)
+    for line in sys.stdin:
+        line = line.rstrip("\n")
+        if not line:
+            runner.close_all()
+        print(json.dumps(step(runner, line) if line else "ok"), flush=True)
+
+
 def main():
+    if sys.argv[1] == "--serve":
+        serve(sys.argv[2])
+        return
     import posix_cases
     os.chdir(sys.argv[1])
     top = os.getcwd()
