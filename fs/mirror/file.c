@@ -24,6 +24,7 @@ int mirror_write_begin(struct mirror *m, struct mirror_file *f)
 	mutex_lock(&m->lock);
 	struct node *n = f->node;
 
+	n->writing++;
 	if (needs_base(n)) {
 		keep_base(m, n);
 		/* From here on the bytes are no longer the acknowledged ones,
@@ -41,6 +42,7 @@ void mirror_write_end(struct mirror *m, struct mirror_file *f)
 	bool ok = fstat(f->fd, &st) == 0;
 
 	mutex_lock(&m->lock);
+	f->node->writing--;
 	if (ok)
 		node_set_stat(f->node, &st);
 	mark_node_dirty(m, f->node, true);

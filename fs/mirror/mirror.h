@@ -173,6 +173,20 @@ void mirror_release_dir(struct mirror *m, struct mirror_dir *d);
 
 int mirror_statfs(struct mirror *m, struct statvfs *out);
 
+/* --- content from outside (fs/mirror/exchange.c) ----------------------- */
+
+/* The file NAME in DIR_FD (of the mirror's file system, complete, with mode and
+ * mtime) takes the place of the file at PATH, which must be as EXPECT says
+ * (inode, size, ctime) and not being written, with one name; NAME is the old file then. The
+ * node and its open handles stay, with the new content; the next open drops
+ * the kernel's pages. -EBUSY: it is not as expected; nothing is changed. */
+int mirror_exchange(struct mirror *m, const char *path,
+	const struct entry *expect, int dir_fd, const char *name);
+/* What the next quiet mirror_create() of PATH takes instead of an empty file.
+ * PATH and NAME are borrowed until then, or until withdrawn with PATH NULL. */
+void mirror_offer(struct mirror *m, const char *path, int dir_fd,
+	const char *name);
+
 /* --- the dirty set ---------------------------------------------------- */
 
 /* Number of the newest change; every change made before the call has a number

@@ -296,17 +296,23 @@ int mirror_create(struct mirror *m, const struct mirror_caller *c,
 {
 	g_autofree char *path = NULL;
 	struct node *dir, *n = NULL;
+	bool offered = false;
 	int fd = -1;
 
 	mutex_lock(&m->lock);
 	int r = new_path(m, c, parent, name, &dir, &path);
 
-	if (r == 0) {
+	if (r == 0 && c->quiet) {
+		fd = take_offer(m, path, backing_flags(flags));
+		r = fd < 0 && fd != -ENOENT ? fd : 0;
+		offered = fd >= 0;
+	}
+	if (r == 0 && fd < 0) {
 		fd = openat(m->config.root_fd, path,
 			backing_flags(flags) | O_CREAT | O_EXCL, mode & 06777);
 		r = fd < 0 ? -errno : 0;
 	}
-	if (r == 0 && fchmod(fd, mode & 06777) < 0)
+	if (r == 0 && !offered && fchmod(fd, mode & 06777) < 0)
 		r = -errno;
 	if (r == 0)
 		r = adopt(m, c, dir, name, path, attr, &n);
@@ -444,7 +450,9 @@ int mirror_open_file(struct mirror *m, const struct mirror_caller *c,
 		r = open_locked(m, c, n, flags, out);
 	if (r == 0 && keep_cache)
 		/* All changes go through this mount: the pages are good. */
-		*keep_cache = !(flags & O_TRUNC);
+		*keep_cache = !(flags & O_TRUNC) && !n->stale;
+	if (r == 0)
+		n->stale = false;
 	mutex_unlock(&m->lock);
 	if (r == 0 && (flags & O_TRUNC))
 		wake(m, c);

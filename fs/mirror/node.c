@@ -79,8 +79,9 @@ struct node *node_take(struct mirror *m, const struct stat *st)
 	struct node *n = node_find(m, st->st_ino);
 	uint64_t id = st->st_ino;
 
-	if (n && n->names && S_ISDIR(st->st_mode) == is_dir(n) &&
-		st->st_nlink > 1 && !is_dir(n)) {
+	if (n && n->names && n->ino == st->st_ino &&
+		S_ISDIR(st->st_mode) == is_dir(n) && st->st_nlink > 1 &&
+		!is_dir(n)) {
 		node_set_stat(n, st);
 		return n;
 	}

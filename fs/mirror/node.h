@@ -55,6 +55,8 @@ struct node {
 	uint32_t mode, nlink, uid, gid;
 	uint64_t rdev;
 	uint32_t pins;		/* open directories; fetches under way */
+	uint32_t writing;	/* writes of data under way */
+	bool stale;		/* the kernel has pages of earlier content */
 	bool cached;		/* the kernel's pages are of this content */
 	bool sticky;		/* a file to which a user gave that bit: shown,
 				 * never in `mode`, not on disk */
@@ -65,6 +67,12 @@ struct node {
 struct gone {
 	uint64_t seq;
 	int64_t since_ns;
+};
+
+/* A complete file that the next quiet creation of PATH takes. */
+struct offer {
+	const char *path, *name;	/* borrowed; path NULL: none */
+	int dir_fd;
 };
 
 struct mirror {
@@ -81,6 +89,7 @@ struct mirror {
 	GPtrArray *flight;		/* struct place or NULL, by change */
 	struct mirror_changes *collected; /* the collection under way */
 	uint64_t special;		/* FIFOs, sockets, devices */
+	struct offer offer;
 	bool warned;			/* that base bytes could not be kept */
 	GHashTable *stubs;		/* &ino -> struct node */
 	struct wants *wants;		/* fs/mirror/want.c; const after open */
@@ -133,6 +142,12 @@ char *child_path(const struct node *n, const char *name);
 int node_refresh(struct mirror *m, struct node *n, const char *path);
 /* The place at PATH, or NULL. */
 struct place *place_at(struct mirror *m, const char *path);
+
+/* --- fs/mirror/exchange.c --------------------------------------------- */
+
+/* Puts the file on offer for PATH there and opens it with FLAGS; a descriptor.
+ * -ENOENT: nothing is offered. */
+int take_offer(struct mirror *m, const char *path, int flags);
 
 /* --- fs/mirror/dirty.c ------------------------------------------------ */
 

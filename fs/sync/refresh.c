@@ -148,7 +148,8 @@ static int apply(struct refresh *r, GError **err)
 		__ATOMIC_RELEASE);
 	ret = resolve_plan(r->plan, &o, err);
 	if (ret == 0)
-		ret = apply_plan(r->plan, &o, err);
+		ret = s->mounted_at ? refresh_apply_mounted(r, &o, err)
+				    : apply_plan(r->plan, &o, err);
 	__atomic_store_n(&s->refresh_tid, 0, __ATOMIC_RELEASE);
 	return ret;
 }

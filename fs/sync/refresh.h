@@ -29,6 +29,14 @@ void refresh_build_theirs(struct refresh *r);
 /* Bytes that a later merge may need: theirs now, ours before. */
 void refresh_keep_bases(struct refresh *r);
 
+/* --- refresh_apply.c: into the mount ---------------------------------------- */
+
+struct apply_options;
+/* Carries out the plan; O->root_fd is the mount's root. As apply_plan(). By the
+ * thread that session_is_refresh_tid() tells. */
+int refresh_apply_mounted(struct refresh *r, const struct apply_options *o,
+	GError **err);
+
 /* --- refresh_ack.c: what is the same on both sides from now on ------------- */
 
 /* Writes the acknowledged rows of what changed, and the listing's id, in one

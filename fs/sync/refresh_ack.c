@@ -127,9 +127,31 @@ static void mark_written(struct refresh *r)
 	}
 }
 
+/* Paths that the plan could not deal with: they changed meanwhile, or something
+ * failed. Nothing is acknowledged of them, and the next look sees them again.
+ */
+static GHashTable *find_unsettled(const struct refresh *r)
+{
+	GHashTable *paths = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (size_t i = 0; i < plan_count(r->plan); i++) {
+		const struct plan_op *op = plan_at(r->plan, i);
+
+		if (op->outcome != PLAN_CHANGED && op->outcome != PLAN_FAILED)
+			continue;
+		g_hash_table_add(paths, op->path);
+		if (op->subject)
+			g_hash_table_add(paths, op->subject);
+		if (op->from)
+			g_hash_table_add(paths, op->from);
+	}
+	return paths;
+}
+
 int refresh_acknowledge(struct refresh *r, GError **err)
 {
 	struct state *state = r->s->state;
+	g_autoptr(GHashTable) unsettled = find_unsettled(r);
 	GHashTableIter it;
 	gpointer path, listed;
 	int ret = 0;
@@ -138,6 +160,10 @@ int refresh_acknowledge(struct refresh *r, GError **err)
 		return -EIO;
 	g_hash_table_iter_init(&it, r->changed);
 	while (ret == 0 && g_hash_table_iter_next(&it, &path, &listed)) {
+		if (g_hash_table_contains(unsettled, path)) {
+			r->vanished = true;
+			continue;
+		}
 		if (conflicts_is_held(r, path)) {
 			ret = acknowledge_held(r, path, listed, err);
 			continue;

@@ -1,0 +1,93 @@
+/*
+ * Content from outside for a file that stays the file it is: its backing inode
+ * is replaced on the disk at once, below the node and below open handles. So
+ * nobody ever reads half of it, a kill leaves the old or the new file, and a
+ * change of the mount's user is never overwritten: what is there is compared
+ * under the lock that every write begins and ends with.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/mirror/node.h"
+#include "merge/entry.h"
+
+static bool is_as_expected(struct mirror *m, const char *path,
+	const struct entry *expect)
+{
+	struct entry now;
+	struct stat st;
+
+	if (fstatat(m->config.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	entry_from_stat(&now, &st);
+	return now.type == ENTRY_FILE && now.ino == expect->ino &&
+		now.size == expect->size && now.ctime_ns == expect->ctime_ns;
+}
+
+/* The open handles see the new file from here on; one that cannot (it was
+ * opened for writing and the file may not be written) keeps the old. */
+static void reopen(struct mirror *m, struct node *n, const char *path)
+{
+	for (struct mirror_file *f = n->files; f; f = f->next) {
+		int flags = fcntl(f->fd, F_GETFL);
+		int fd = openat(m->config.root_fd, path,
+			(flags & (O_ACCMODE | O_DIRECT)) | O_NOFOLLOW |
+				O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		dup3(fd, f->fd, O_CLOEXEC);
+		close(fd);
+	}
+}
+
+int mirror_exchange(struct mirror *m, const char *path,
+	const struct entry *expect, int dir_fd, const char *name)
+{
+	int r = -EBUSY;
+
+	mutex_lock(&m->lock);
+	struct place *p = place_at(m, path);
+	struct node *n = p ? p->node : NULL;
+
+	if (p && n->names == p && !p->next && n->nlink == 1 &&
+		n->content == CONTENT_COMPLETE && !p->flight && !n->writing && is_as_expected(m, path, expect))
+		r = renameat2(dir_fd, name, m->config.root_fd, path,
+			    RENAME_EXCHANGE) < 0 ? -errno : 0;
+	if (r == 0) {
+		reopen(m, n, path);
+		node_refresh(m, n, path);
+		n->stale = true;
+	}
+	mutex_unlock(&m->lock);
+	return r;
+}
+
+void mirror_offer(struct mirror *m, const char *path, int dir_fd,
+	const char *name)
+{
+	mutex_lock(&m->lock);
+	m->offer = (struct offer){
+		.path = path, .dir_fd = dir_fd, .name = name,
+	};
+	mutex_unlock(&m->lock);
+}
+
+int take_offer(struct mirror *m, const char *path, int flags)
+{
+	struct offer o = m->offer;
+	int fd;
+
+	if (!o.path || strcmp(o.path, path))
+		return -ENOENT;
+	m->offer = (struct offer){ 0 };
+	if (renameat2(o.dir_fd, o.name, m->config.root_fd, path,
+		    RENAME_NOREPLACE) < 0)
+		return -errno;
+	fd = openat(m->config.root_fd, path, flags | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
