@@ -73,7 +73,7 @@ int session_json_load(struct session *s, GError **err);
 /* Writes it by temporary name, fsync and rename. */
 int session_json_save(struct session *s, GError **err);
 
-/* --- fs/sync/session.c ------------------------------------------------ */
+/* --- fs/sync/flow.c --------------------------------------------------- */
 
 /* Waits for its turn to run a flow, and gives it up. */
 void session_enter_flow(struct session *s);
@@ -87,6 +87,9 @@ void session_step(struct session *s, const char *what, uint64_t done,
 /* The call of a command in the sandbox: the spec's deadline, our cancel. */
 struct call session_call(struct session *s);
 void session_count(struct session *s, const struct counters *add);
+
+/* --- fs/sync/session.c ------------------------------------------------ */
+
 /* (Re)loads the node table; drops it. */
 int session_reload_mirror(struct session *s, GError **err);
 void session_unload_mirror(struct session *s);
