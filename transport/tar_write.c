@@ -136,9 +136,11 @@ void tar_writer_free(struct tar_writer *w)
 {
 	if (!w)
 		return;
-	/* An archive given up on must not end as if it were whole. */
+	/* An archive given up on must not end as if it were whole: from here
+	 * on nothing is passed on. It is closed all the same, for only that
+	 * frees what libarchive holds of the stream. */
 	w->failed = -ECANCELED;
-	archive_write_fail(w->archive);
+	archive_write_close(w->archive);
 	archive_write_free(w->archive);
 	archive_entry_free(w->entry);
 	g_free(w);
