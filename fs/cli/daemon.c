@@ -186,7 +186,11 @@ static int begin(struct life *l, struct prepare_result *r, GError **err)
 	start_signals(l);
 	session_set_progress(l->session, &p);
 	l->service = service_start(l->session, err);
+	/* The mount point is on disk before the mount is: killed in between,
+	 * the next command must know where a dead mount may be. */
 	if (!l->service || session_prepare(l->session, r, err) < 0 ||
+		session_set_state(l->session, SESSION_PREPARED, l->mountpoint,
+			NULL, err) < 0 ||
 		mount_it(l, err) < 0)
 		return -EIO;
 	log_write(LOG_INFO, "prepared: %" G_GUINT64_FORMAT " files, %"
