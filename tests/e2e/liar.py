@@ -9,14 +9,15 @@ import sys
 
 def main():
     lie, words = sys.argv[1], sys.argv[2:]
-    # sh -c FRAME sh NONCE SCRIPT [ARG...]
-    if not os.path.exists(lie) or len(words) < 6:
+    # sh -c FRAME sh NONCE FILE SCRIPT [ARG...]
+    if not os.path.exists(lie) or len(words) < 7:
         os.execvp(words[0], words)
-    nonce, script = words[4], words[5]
+    nonce, script = words[4], words[6]
     with open(lie, "rb") as f:
         kind = f.readline().strip().split()
         text = f.read()
-    mark = {b"list": "list.tmp", b"fetch": "no-unquote"}[kind[0]]
+    # What again.sh and fetch.sh have.
+    mark = {b"list": "$3/script", b"fetch": "no-unquote"}[kind[0]]
     if mark not in script:
         os.execvp(words[0], words)
     out = sys.stdout.buffer
