@@ -97,11 +97,12 @@ def test_unknown_provider(world):
 def test_unknown_things(world):
     for args in (["nope"], ["prepare"], ["mount"], ["prepare", "--nope"],
                  ["restore", "nobody"], ["umount", "nobody"],
-                 ["exec", "x", "--", "true"], ["doctor"],
+                 ["conflicts"], ["doctor", "--nope"],
                  ["prepare", "--on-conflict", "x", world.spec],
                  ["prepare", "--asset", "x", world.spec],
                  ["prepare", "--name", "../x", world.spec]):
         one_line(world.run(*args, check=2))
+    one_line(world.run("exec", "x", "--", "true", check=255))
     world.run("status", "nobody", check=1)
     world.run("list", check=0)
     assert world.run("list", "--json", check=0).json == []

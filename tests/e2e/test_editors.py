@@ -39,7 +39,7 @@ def vim(world, where):
     program = need("vim", "vim.tiny")
     for how in ("yes", "no"):
         run(program, "-u", "NONE", "-i", "NONE", "-n", "-es", "-c",
-            f"set backup writebackup backupcopy={how}", "-c",
+            f"set backup writebackup backupskip= backupcopy={how}", "-c",
             f"normal! Govim {how}", "-c", "wq", "text", cwd=where)
     text = (where / "text").read_text()
     assert text.endswith("vim yes\nvim no\n")
