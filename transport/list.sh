@@ -3,6 +3,9 @@
 # tells a sandbox that is gone, and then "gone", or "same" when nothing differs
 # from the listing SINCE (NEW is not kept), or "full" and all records, or
 # "delta" and records that begin with + or -. Keeps the listings SINCE and NEW.
+# Another listing, whose caller gave up, may run at the same time and remove our
+# files: then the answer is "busy", and never a short listing. Nor is it short
+# when a part of it was killed: "failed" says why.
 root=$1 rt=$2 id=$3 since=$4 new=$5 printf=$6
 shift 6
 TZ=UTC
@@ -17,40 +20,56 @@ say() {
 	wait "$beat" 2>/dev/null
 	echo "$1"
 }
+# Ended by a signal, STATUS of a command does not tell what it left out.
+killed() {
+	[ "$1" -lt 124 ] || echo "$2 was killed or could not be run" >&2
+}
 n=$#
 while [ "$n" -gt 0 ]; do
 	set -- "$@" -o -name "$1"
 	shift
 	n=$((n - 1))
 done
-out=$s/list.tmp
+out=$s/list.$new.part errors=$s/list.$new.errors
 {
-	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o ! -path . -print0 |
-		xargs -0 -r stat -c 'E %f %s %y %z %i %n' --
+	{
+		find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o ! -path . \
+			-print0
+		killed $? find
+	} | xargs -0 -r stat -c 'E %f %s %y %z %i %n' --
+	killed $? xargs
 	if [ "$printf" = yes ]; then
 		find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o \
 			-type l -printf 'L %p//%l\n'
+		killed $? find
 	else
 		find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o \
 			-type l -exec sh -c 'for p; do
 			printf "L %s//" "$p"; readlink "$p"; done' sh {} +
+		killed $? find
 	fi
 	find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o ! -path . -type d \
 		-exec sh -c 'for p; do
 		[ -r "$p" ] && [ -x "$p" ] || printf "U %s\n" "$p"; done' \
 		sh {} +
-} >"$out" 2>"$s/list.err"
-bad=$(grep -v -e 'Permission denied' -e 'No such file' "$s/list.err" |
+	killed $? find
+	echo Z
+} 2>"$errors" >"$out" || { say "failed no space for the listing"; exit 0; }
+[ -f "$errors" ] || { say busy; exit 0; }
+bad=$(grep -v -e 'Permission denied' -e 'No such file' "$errors" |
 	sed -n 1p)
 [ -z "$bad" ] || { say "failed $bad"; exit 0; }
-echo "Z" >>"$out" || { say "failed no space for the listing"; exit 0; }
+rm -f "$errors"
 odd=$(find . -mindepth 1 \( -path "./$rt" "$@" \) -prune -o -name '*
 *' -print | sed -n 1p)
 if [ -z "$odd" ]; then
-	sort "$out" >"$s/list.$new" && rm -f "$out" ||
-		{ say "failed to sort the listing"; exit 0; }
+	sort "$out" >"$s/list.$new" 2>/dev/null || {
+		[ -f "$out" ] && say "failed to sort the listing" || say busy
+		exit 0
+	}
+	rm -f "$out"
 else
-	mv "$out" "$s/list.$new"
+	mv "$out" "$s/list.$new" 2>/dev/null || { say busy; exit 0; }
 fi
 if [ -n "$since" ] && cmp -s "$s/list.$since" "$s/list.$new" 2>/dev/null; then
 	rm -f "$s/list.$new"
@@ -66,7 +85,7 @@ if [ -n "$since" ] && [ -z "$odd" ] && [ -f "$s/list.$since" ] &&
 	say delta
 	comm -23 "$s/list.$since" "$s/list.$new" | sed 's/^/-/'
 	comm -13 "$s/list.$since" "$s/list.$new" | sed 's/^/+/'
-	echo Z
+	[ -f "$s/list.$since" ] && [ -f "$s/list.$new" ] && echo Z
 else
 	[ -z "$odd" ] || : >"$s/odd.$new"
 	say full

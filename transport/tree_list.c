@@ -12,7 +12,11 @@
 #include "transport/listing.h"
 
 /* A million entries with long names. */
-enum { LISTING_LIMIT = 1 << 30 };
+enum {
+	LISTING_LIMIT = 1 << 30,
+	LISTING_TRIES = 6,
+	BUSY_WAIT_US = 500000,
+};
 
 void tree_listing_free(struct tree_listing *l)
 {
@@ -150,6 +154,10 @@ static int take_answer(const struct tree *t, const GString *text,
 		return fail(err, FAIL_REMOTE,
 			"listing the sandbox failed there: %s", why);
 	}
+	if (!strcmp(word, "busy"))
+		return fail(err, FAIL_REMOTE,
+			"listing the sandbox: listings that were given up "
+			"still run there; try again in a while");
 	l->full = !strcmp(word, "full");
 	if (!strcmp(word, "same") && since) {
 		g_free(l->id);
@@ -189,16 +197,25 @@ static char *find_pattern(const char *name)
 
 /* Runs the listing: with the script the first time, and when the sandbox has
  * lost it. */
+/* After the empty lines that are signs of life. */
+static bool is_busy(const char *answer)
+{
+	return !strcmp(answer + strspn(answer, "\n"), "busy\n");
+}
+
 static int ask(struct tree *t, GPtrArray *args, struct answer *a,
 	const struct call *call, GError **err)
 {
 	struct sink sink = answer_sink(a);
-	bool lost = true;
+	bool lost = true, busy = false;
 	int r = 0;
 
-	for (int i = 0; r == 0 && lost && i < 2; i++) {
+	/* Busy: a listing that was given up still runs there. */
+	for (int i = 0; r == 0 && (lost || busy) && i < LISTING_TRIES; i++) {
 		bool kept = __atomic_load_n(&t->kept, __ATOMIC_ACQUIRE);
 
+		if (busy)
+			g_usleep(BUSY_WAIT_US);
 		g_free(args->pdata[0]);
 		args->pdata[0] = g_strdup(kept && i == 0 ? "" : script_list);
 		g_string_truncate(a->text, 0);
@@ -206,6 +223,7 @@ static int ask(struct tree *t, GPtrArray *args, struct answer *a,
 			(const char *const *)args->pdata, call, NULL, &sink,
 			err);
 		lost = !strcmp(a->text->str, "lost\n");
+		busy = is_busy(a->text->str);
 	}
 	__atomic_store_n(&t->kept, r == 0 && !lost, __ATOMIC_RELEASE);
 	return r;
