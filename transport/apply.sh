@@ -10,6 +10,28 @@ cd "$root" 2>/dev/null || { cat >/dev/null; echo gone; exit 0; }
 s=$rt/.session-$id
 [ "$(cat "$s/mark" 2>/dev/null)" = "$id" ] ||
 	{ cat >/dev/null; echo gone; exit 0; }
+# One batch at a time: one whose caller gave up may still run, and must not go
+# on after ours. Its input has ended, so that it takes moments; who was killed
+# in his turn loses it.
+turn=$s/turn tries=0
+until mkdir "$turn" 2>/dev/null; do
+	tries=$((tries + 1))
+	holder=$(cat "$turn/pid" 2>/dev/null)
+	if { [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; } ||
+		{ [ -z "$holder" ] && [ "$tries" -gt 20 ]; } ||
+		[ "$tries" -gt 300 ]; then
+		mv "$turn" "$turn.$$" 2>/dev/null && rm -rf "$turn.$$"
+		[ "$tries" -lt 400 ] || {
+			cat >/dev/null
+			echo "failed no turn in $s"
+			exit 0
+		}
+		continue
+	fi
+	sleep 0.1 2>/dev/null || sleep 1
+done
+trap 'rm -rf "$turn"' EXIT
+echo $$ >"$turn/pid"
 if [ "$(cat "$s/done" 2>/dev/null)" = "$n" ]; then
 	cat >/dev/null
 	cat "$s/result"

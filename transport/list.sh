@@ -77,8 +77,9 @@ if [ -n "$since" ] && cmp -s "$s/list.$since" "$s/list.$new" 2>/dev/null; then
 	echo Z
 	exit 0
 fi
-for f in "$s"/list.*; do
-	[ "$f" = "$s/list.$new" ] || [ "$f" = "$s/list.$since" ] || rm -f "$f"
+# The newest may be of a listing beside this one.
+for f in $(cd "$s" && ls -t | sed -n '/^list\./p' | sed 1,6d); do
+	[ "$f" = "list.$new" ] || [ "$f" = "list.$since" ] || rm -f "$s/$f"
 done
 if [ -n "$since" ] && [ -z "$odd" ] && [ -f "$s/list.$since" ] &&
 	[ ! -f "$s/odd.$since" ] && command -v comm >/dev/null 2>&1; then
