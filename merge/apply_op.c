@@ -285,28 +285,38 @@ static int parent_missing(const struct apply_options *o, const char *path)
 	return *dir ? beneath_mkdir_all(o->root_fd, dir, 0755) : 0;
 }
 
+/* What OP makes is there already, perhaps by a run that was killed: the old
+ * version may still have to leave the temporary name. */
+static void finish(struct plan_op *op, size_t index,
+	const struct apply_options *o)
+{
+	g_autofree char *temp = temp_path(o, op->path, index);
+	struct stat st;
+	int r = beneath_stat(o->root_fd, temp, &st) < 0 ? 0
+		: op->before.type == ENTRY_ABSENT
+		? beneath_remove_all(o->root_fd, temp)
+		: trash_old(op, o, temp);
+
+	if (r < 0) {
+		failed(op, r, "move the old version to the trash");
+		return;
+	}
+	find_old(op, o);
+	done(op, o);
+}
+
 static void apply_put(struct plan_op *op, size_t index,
 	const struct apply_options *o)
 {
 	g_autofree char *temp = temp_path(o, op->path, index);
 	struct stat st;
-	bool leftover = beneath_stat(o->root_fd, temp, &st) == 0;
 	int r;
 
 	if (is_after(op, o)) {
-		r = !leftover ? 0
-			: op->before.type == ENTRY_ABSENT
-			? beneath_remove_all(o->root_fd, temp)
-			: trash_old(op, o, temp);
-		if (r < 0) {
-			failed(op, r, "move the old version to the trash");
-			return;
-		}
-		find_old(op, o);
-		done(op, o);
+		finish(op, index, o);
 		return;
 	}
-	if (leftover)
+	if (beneath_stat(o->root_fd, temp, &st) == 0)
 		beneath_remove_all(o->root_fd, temp);
 	if (!is_entry(o->root_fd, op->path, &op->before, false) &&
 		!was_cleared(op, o)) {
@@ -362,19 +372,7 @@ static void apply_mkdir(struct plan_op *op, size_t index,
 		return;
 	}
 	/* One that is there already is as good, whatever its mode. */
-	g_autofree char *temp = temp_path(o, op->path, index);
-	struct stat st;
-	int r = beneath_stat(o->root_fd, temp, &st) < 0 ? 0
-		: op->before.type == ENTRY_ABSENT
-		? beneath_remove_all(o->root_fd, temp)
-		: trash_old(op, o, temp);
-
-	if (r < 0) {
-		failed(op, r, "move the old version to the trash");
-		return;
-	}
-	find_old(op, o);
-	done(op, o);
+	finish(op, index, o);
 }
 
 static void apply_chmod(struct plan_op *op, const struct apply_options *o)
