@@ -305,19 +305,36 @@ static void finish(struct plan_op *op, size_t index,
 	done(op, o);
 }
 
+/* A temporary that a killed run left is in the way: unfinished, or the old
+ * version, when the target was written again after the exchange. */
+static int clear_temp(struct plan_op *op, const struct apply_options *o,
+	const char *temp)
+{
+	struct stat st;
+
+	if (beneath_stat(o->root_fd, temp, &st) < 0)
+		return 0;
+	return op->before.type != ENTRY_ABSENT &&
+			is_entry(o->root_fd, temp, &op->before, false)
+		? trash_old(op, o, temp)
+		: beneath_remove_all(o->root_fd, temp);
+}
+
 static void apply_put(struct plan_op *op, size_t index,
 	const struct apply_options *o)
 {
 	g_autofree char *temp = temp_path(o, op->path, index);
-	struct stat st;
 	int r;
 
 	if (is_after(op, o)) {
 		finish(op, index, o);
 		return;
 	}
-	if (beneath_stat(o->root_fd, temp, &st) == 0)
-		beneath_remove_all(o->root_fd, temp);
+	r = clear_temp(op, o, temp);
+	if (r < 0) {
+		failed(op, r, "move the old version to the trash");
+		return;
+	}
 	if (!is_entry(o->root_fd, op->path, &op->before, false) &&
 		!was_cleared(op, o)) {
 		changed(op);

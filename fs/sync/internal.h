@@ -110,6 +110,20 @@ struct manifest *session_load_table(struct session *s, int table,
  * bits; mtimes do not count. */
 bool manifest_equal_trees(const struct manifest *a, const struct manifest *b);
 
+/* 16 random hexadecimal digits; g_free it. */
+char *session_random_id(void);
+
+/* --- fs/sync/leftovers.c ---------------------------------------------- */
+
+/* From now on, durably, temporaries ".sandmount-<ID>-<number>.tmp" may be in the
+ * mirror; ID is new, [a-z0-9]{1,32}. Inside a flow, as all here. */
+int leftovers_expect(struct session *s, const char *id, GError **err);
+/* They are all gone again. */
+void leftovers_none(struct session *s);
+/* Takes out of the mirror what a killed process left there. By who has just
+ * taken the session's lock. */
+int leftovers_sweep(struct session *s, GError **err);
+
 /* --- fs/sync/lifetime.c ----------------------------------------------- */
 
 /* Renews the sandbox's life once and notes its end. After session_connect. */

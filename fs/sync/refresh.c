@@ -97,6 +97,7 @@ static int open_dirs(struct refresh *r, GError **err)
 		r->trash_fd = e = beneath_open(
 			r->s->dir_fd, stamp, O_RDONLY | O_DIRECTORY, 0);
 	r->trash = g_strdup(stamp);
+	r->id = session_random_id();
 	return e < 0 ? fail_errno(err, e, "create %s in %s", stamp, r->s->dir)
 		     : 0;
 }
@@ -113,6 +114,22 @@ static bool is_mount(int dir)
 		(fstatat(dir, "..", &up, 0) < 0 || up.st_dev != st.st_dev);
 }
 
+int refresh_expect_temps(struct refresh *r, GError **err)
+{
+	if (r->writes_temps)
+		return 0;
+	r->writes_temps = true;
+	return leftovers_expect(r->s, r->id, err);
+}
+
+/* Below the mirror's node table: nothing is mounted. */
+static int apply_unmounted(struct refresh *r, const struct apply_options *o,
+	GError **err)
+{
+	return refresh_expect_temps(r, err) < 0
+		? -EIO : apply_plan(r->plan, o, err);
+}
+
 /* Applies the plan to the mirror; while mounted through the mount point. */
 static int apply(struct refresh *r, GError **err)
 {
@@ -125,7 +142,7 @@ static int apply(struct refresh *r, GError **err)
 		.root_fd = s->mirror_fd,
 		.trash_fd = r->trash_fd,
 		.staging_fd = r->made_fd,
-		.id = "refresh",
+		.id = r->id,
 		.name = s->name,
 		.content = &content,
 		.no_sync = true,
@@ -149,7 +166,9 @@ static int apply(struct refresh *r, GError **err)
 	ret = resolve_plan(r->plan, &o, err);
 	if (ret == 0)
 		ret = s->mounted_at ? refresh_apply_mounted(r, &o, err)
-				    : apply_plan(r->plan, &o, err);
+				    : apply_unmounted(r, &o, err);
+	if (r->writes_temps)
+		leftovers_none(s);
 	__atomic_store_n(&s->refresh_tid, 0, __ATOMIC_RELEASE);
 	return ret;
 }
@@ -216,6 +235,7 @@ static void release(struct refresh *r)
 		beneath_unlink(r->s->dir_fd, r->trash, AT_REMOVEDIR);
 	g_free(r->staging);
 	g_free(r->trash);
+	g_free(r->id);
 	tree_listing_free(r->listing);
 	manifest_free(r->ack_mirror);
 	manifest_free(r->ack_remote);

@@ -12,6 +12,8 @@ struct refresh {
 	struct manifest *ours, *theirs;
 	struct plan *plan;
 	char *staging, *trash;
+	char *id;		/* of temporaries in the mirror; new each time */
+	bool writes_temps;	/* leftovers_expect(id) was called */
 	int staging_fd, made_fd, trash_fd;
 	bool vanished;		/* something was gone before it was fetched */
 	bool review;		/* paths that could run programs are held */
@@ -28,6 +30,11 @@ int refresh_fetch(struct refresh *r, GError **err);
 void refresh_build_theirs(struct refresh *r);
 /* Bytes that a later merge may need: theirs now, ours before. */
 void refresh_keep_bases(struct refresh *r);
+
+/* --- refresh.c ---------------------------------------------------------- */
+
+/* Before the first operation that makes a temporary file in the mirror. */
+int refresh_expect_temps(struct refresh *r, GError **err);
 
 /* --- refresh_apply.c: into the mount ---------------------------------------- */
 

@@ -199,6 +199,10 @@ static int apply_generally(const struct target *t, struct plan_op *op,
 	struct plan one = { .ops = g_ptr_array_new() };
 	int r;
 
+	if (refresh_expect_temps(t->r, err) < 0) {
+		g_ptr_array_free(one.ops, TRUE);
+		return -EIO;
+	}
 	g_ptr_array_add(one.ops, op);
 	r = apply_plan(&one, t->o, err);
 	g_ptr_array_free(one.ops, TRUE);

@@ -71,11 +71,15 @@ static int put_in_place(const struct settling *w, int from_root,
 	const char *from, const char *path, unsigned mode)
 {
 	g_autofree char *dir = path_parent(path);
-	g_autofree char *name = io_temp_name();
+	g_autofree char *id = session_random_id();
+	g_autofree char *name = g_strdup_printf(".sandmount-%s-0.tmp", id);
 	g_autofree char *temp = path_join(dir, name);
 	g_autofree char *target = NULL;
 	autofd int in = -1, out = -1;
 	int r = *dir ? beneath_mkdir_all(w->root, dir, 0755) : 0;
+
+	if (leftovers_expect(w->s, id, NULL) < 0)
+		return -EIO;
 
 	if (r == 0 && beneath_readlink(from_root, from, &target) == 0) {
 		r = beneath_symlink(w->root, temp, target);
@@ -91,6 +95,7 @@ static int put_in_place(const struct settling *w, int from_root,
 		r = beneath_rename(w->root, temp, w->root, path, 0);
 	if (r < 0)
 		beneath_unlink(w->root, temp, 0);
+	leftovers_none(w->s);
 	return r;
 }
 

@@ -154,12 +154,12 @@ static int open_parts(struct session *s, GError **err)
 		return -EIO;
 	s->base = base_store_new(s->base_fd);
 	s->state = state_open(s->dir_fd, err);
-	if (!s->state)
+	if (!s->state || leftovers_sweep(s, err) < 0)
 		return -EIO;
 	return build_exclude(s, err);
 }
 
-static char *random_id(void)
+char *session_random_id(void)
 {
 	uint8_t raw[8];
 	GString *hex = g_string_new(NULL);
@@ -275,7 +275,7 @@ static int start(struct session *s, const struct spec *spec,
 	if (r < 0)
 		return r;
 	if (!s->id)
-		s->id = random_id();
+		s->id = session_random_id();
 	s->spec = spec_copy(spec);
 	s->spec->api_key = g_strdup(spec->api_key);
 	if (!s->local_ino && o->local) {

@@ -2,6 +2,7 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -102,3 +103,34 @@ def test_mount_killed_while_written(world, seed):
     for top in (world.local, world.remote):
         seen = {p.name: p.read_text() for p in top.iterdir() if p.is_file()}
         assert seen == model
+
+
+def test_temporaries_in_the_mirror_go(world):
+    """What a session killed while it wrote into the mirror left there goes to
+    the trash; a file of the user's with such a name is the user's."""
+    write(world.local / "d" / "f", "base\n")
+    world.prepare()
+    mirror = world.session() / "mirror"
+    left = [".sandmount-0123456789abcdef-0.tmp",
+            "d/.sandmount-0123456789abcdef-17.tmp"]
+    own = [".sandmount-0123456789abcdef-.tmp", "d/.sandmount-other-0.tmp"]
+    for i, name in enumerate(left + own):
+        write(mirror / name, f"bytes {i}\n")
+    with sqlite3.connect(world.session() / "state.db") as db:
+        db.execute("REPLACE INTO meta VALUES('mirror-writing', ?)",
+                   ("0123456789abcdef",))
+    db.close()
+    world.run("flush", "box", check=0)
+    for name in left:
+        assert not (mirror / name).exists()
+        assert not (world.remote / name).exists()
+    for i, name in enumerate(own):
+        text = f"bytes {i + len(left)}\n"
+        assert (mirror / name).read_text() == text
+        assert (world.remote / name).read_text() == text
+    trash = [p.read_text() for p in world.session().glob("trash/**/*.tmp")]
+    assert sorted(trash) == ["bytes 0\n", "bytes 1\n"]
+    # With no such note every file is the user's.
+    write(mirror / left[0], "mine\n")
+    world.run("flush", "box", check=0)
+    assert (mirror / left[0]).read_text() == "mine\n"

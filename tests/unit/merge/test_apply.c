@@ -626,6 +626,43 @@ static void undo_holds_newer_work(void **state)
 	world_release(&w);
 }
 
+/* Killed after the exchange, and then the user wrote there again: what the
+ * exchange took away goes to the trash, and the user's file is left alone. */
+static void keeps_the_old_of_a_killed_exchange(void **state)
+{
+	g_autoptr(manifest_auto) ours = NULL;
+	g_autoptr(manifest_auto) theirs = NULL;
+	g_autoptr(plan_auto) plan = NULL;
+	g_autofree char *temp = NULL;
+	char text[16] = "";
+	struct stat st;
+	struct world w;
+	size_t i = 0;
+
+	(void)state;
+	world_init(&w, false);
+	ours = scan(w.root);
+	theirs = scan(w.theirs);
+	plan = make_plan(ours, theirs);
+	while (strcmp(plan_at(plan, i)->path, "d/file"))
+		i++;
+	temp = g_strdup_printf("d/.sandmount-%s-%zu.tmp", w.o.id, i);
+	assert_int_equal(
+		beneath_rename(w.root, "d/file", w.root, temp, 0), 0);
+	put(w.root, "d/file", "the user's\n", 0644);
+	assert_int_equal(apply_plan(plan, &w.o, NULL), 0);
+	assert_int_equal(plan_at(plan, i)->outcome, PLAN_CHANGED);
+	assert_int_equal(beneath_stat(w.root, "d/file", &st), 0);
+	assert_int_equal(st.st_size, 11);
+	assert_int_equal(beneath_stat(w.root, temp, &st), -ENOENT);
+	autofd int fd = beneath_open(w.trash, "d/file", O_RDONLY, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, text, sizeof(text)), 10);
+	assert_string_equal(text, "old bytes\n");
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -635,6 +672,7 @@ int main(void)
 		cmocka_unit_test(killed_without_exchange),
 		cmocka_unit_test(killed_without_exchange_or_links),
 		cmocka_unit_test(leaves_what_changed),
+		cmocka_unit_test(keeps_the_old_of_a_killed_exchange),
 		cmocka_unit_test(refuses_other_bytes),
 		cmocka_unit_test(undo_holds_newer_work),
 	};
