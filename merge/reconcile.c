@@ -255,7 +255,7 @@ static bool dir_against_file(struct rec *r, const struct row *w)
 
 	if (w->t->type == ENTRY_SPECIAL) {
 		report(r, w->path, w->t, PLAN_HELD, "held",
-			"a special file in the sandbox; it is never created");
+			"a special file in the sandbox is never created");
 		return true;
 	}
 	if (w->bt && w->bt->type != ENTRY_DIR && same_content(w->bt, w->t))

@@ -295,7 +295,7 @@ static bool odd_row(struct rec *r, const struct row *w)
 	}
 	if (w->t && w->t->type == ENTRY_SPECIAL) {
 		report(r, w->path, w->t, PLAN_HELD, "held",
-			"a special file in the sandbox; it is never created");
+			"a special file in the sandbox is never created");
 		return true;
 	}
 	return w->o && w->o->type == ENTRY_SPECIAL && !theirs_changed;

@@ -89,11 +89,17 @@ int tree_hash(struct tree *t, const GPtrArray *paths, const struct call *call,
 
 /* --- fetching ------------------------------------------------------- */
 
+struct tree_progress {
+	void (*received)(void *ctx, uint64_t bytes);	/* more of them */
+	void *ctx;
+};
 /* Fetches files and links at PATHS (char *; directories are not descended)
  * into the empty directory STAGING_FD at the same relative paths. GOT as
- * tar_extract(); paths that vanished meanwhile are simply not in it. */
+ * tar_extract(); paths that vanished meanwhile are simply not in it. PROGRESS
+ * may be NULL; it counts the archive's bytes. */
 int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
-	const struct call *call, struct manifest **got, GError **err);
+	const struct call *call, const struct tree_progress *progress,
+	struct manifest **got, GError **err);
 
 /* The same with proof, for bytes that are shown as a file that was listed
  * before: `files` holds only regular files that the sandbox's own stat says
@@ -102,10 +108,6 @@ int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
  * afterwards: a path without entry is not there. */
 struct tree_filled {
 	struct manifest *files, *seen;	/* owned by the caller on success */
-};
-struct tree_progress {
-	void (*received)(void *ctx, uint64_t bytes);	/* more of them */
-	void *ctx;
 };
 /* PROGRESS may be NULL. */
 int tree_fill(struct tree *t, const GPtrArray *paths, int staging_fd,

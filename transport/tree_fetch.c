@@ -105,10 +105,11 @@ int tree_receive(struct tree *t, const struct tree_request *q, int staging_fd,
 }
 
 int tree_fetch(struct tree *t, const GPtrArray *paths, int staging_fd,
-	const struct call *call, struct manifest **got, GError **err)
+	const struct call *call, const struct tree_progress *progress,
+	struct manifest **got, GError **err)
 {
 	const struct tree_request q = {
-		.script = script_fetch, .paths = paths,
+		.script = script_fetch, .paths = paths, .progress = progress,
 	};
 
 	return tree_receive(t, &q, staging_fd, call, got, err);

@@ -54,12 +54,18 @@ struct item {
 	bool again, done;		/* of this round; settled for good */
 };
 
+/* A job that a flow waits for: how far the whole is before it. */
+struct share {
+	uint64_t done, total;	/* bytes; total 0: nobody is told */
+};
+
 struct job {
 	struct session *s;
+	const struct share *share;	/* NULL: of a thread of the mount */
 	struct cancel *cancel;
 	struct item *items;
 	guint count;
-	uint64_t bytes;
+	uint64_t bytes, size;	/* received; of the files */
 	int64_t told_ns;	/* when waits were last told that it goes on */
 };
 
@@ -91,6 +97,10 @@ static void received(void *ctx, uint64_t bytes)
 	int64_t now = io_now_ns();
 
 	j->bytes += bytes;
+	if (j->share && j->share->total)
+		session_step(j->s, "fetching", MIN(j->share->total,
+				     j->share->done + MIN(j->bytes, j->size)),
+			j->share->total, true);
 	if (now - j->told_ns < 500 * INT64_C(1000000))
 		return;
 	j->told_ns = now;
@@ -202,28 +212,30 @@ static bool has_again(const struct job *j)
 	return false;
 }
 
-/* Runs FILES to its end; every node of it is settled. IN_FLOW: the caller is
- * the flow. */
+/* Runs FILES to its end; every node of it is settled. SHARE: the caller is the
+ * flow. */
 static int run_job(struct session *s, struct cancel *cancel,
-	const GArray *files, bool in_flow, GError **err)
+	const GArray *files, const struct share *share, GError **err)
 {
 	const struct want_file *f = (const struct want_file *)(void *)files->data;
 	struct job j = {
-		.s = s, .cancel = cancel, .count = files->len,
+		.s = s, .cancel = cancel, .share = share, .count = files->len,
 		.items = g_new0(struct item, files->len + 1),
 	};
 	g_autoptr(GError) why = NULL;
 	int r = s->tree ? 0 : -EIO;
 
-	for (guint i = 0; i < j.count; i++)
+	for (guint i = 0; i < j.count; i++) {
 		j.items[i].node = f[i].node;
+		j.size += (uint64_t)f[i].size;
+	}
 	if (r == 0)
 		r = round_of(&j, f, &why);
 	if (r == 0 && has_again(&j)) {
-		bool alone = in_flow || session_try_flow(s, FLOW_MS);
+		bool alone = share || session_try_flow(s, FLOW_MS);
 
 		r = round_of(&j, f, &why);
-		if (alone && !in_flow)
+		if (alone && !share)
 			session_leave_flow(s);
 	}
 	for (guint i = 0; i < j.count; i++) {
@@ -257,7 +269,7 @@ static void *run_fetches(void *arg)
 	while ((files = mirror_next_job(f->s->mirror))) {
 		g_autoptr(GError) why = NULL;
 
-		if (run_job(f->s, f->cancel, files, false, &why) < 0)
+		if (run_job(f->s, f->cancel, files, NULL, &why) < 0)
 			log_write(LOG_WARNING, "fetching: %s",
 				why ? why->message : "no connection");
 		else
@@ -327,6 +339,7 @@ int fetch_nodes(struct session *s, const uint64_t *nodes, size_t n,
 {
 	g_autoptr(GArray) all = g_array_new(
 		FALSE, FALSE, sizeof(struct want_file));
+	const struct share untold = { 0 };
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i <= n; i++) {
@@ -340,7 +353,7 @@ int fetch_nodes(struct session *s, const uint64_t *nodes, size_t n,
 		}
 		if (all->len && (i == n || all->len >= JOB_FILES ||
 					bytes > JOB_BYTES)) {
-			if (run_job(s, s->cancel, all, true, err) < 0)
+			if (run_job(s, s->cancel, all, &untold, err) < 0)
 				return -EIO;
 			g_array_set_size(all, 0);
 			bytes = 0;
@@ -356,8 +369,10 @@ int fetch_all(struct session *s, GError **err)
 
 	mirror_stub_count(s->mirror, &before, &total);
 	left = before;
+	bytes = total;
 	while ((files = mirror_any_job(s->mirror, JOB_FILES, JOB_BYTES))) {
-		int r = run_job(s, s->cancel, files, true, err);
+		const struct share share = { total - MIN(bytes, total), total };
+		int r = run_job(s, s->cancel, files, &share, err);
 
 		g_array_free(files, TRUE);
 		if (r < 0)

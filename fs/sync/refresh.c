@@ -28,6 +28,7 @@
 #include "fs/mirror/base.h"
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
+#include "fs/sync/specials.h"
 #include "merge/apply.h"
 #include "merge/exclude.h"
 #include "merge/lib/beneath.h"
@@ -301,6 +302,8 @@ static int settle_listing(struct refresh *r, GError **err)
 			"is damaged; `sandmount restore %s` merges what the "
 			"mirror holds", s->name);
 	if (check_emptied(r, err) < 0)
+		return -EIO;
+	if (specials_note(s, r->listing, err) < 0)
 		return -EIO;
 	r->changed = g_hash_table_new(g_str_hash, g_str_equal);
 	refresh_find_changed(r);

@@ -91,9 +91,27 @@ void refresh_find_changed(struct refresh *r)
 	spare_unreadable(r);
 }
 
+/* How far a fetch is. */
+struct fetching {
+	struct session *s;
+	uint64_t done, total;
+};
+
+static void received(void *ctx, uint64_t bytes)
+{
+	struct fetching *f = ctx;
+
+	f->done += bytes;	/* with the archive's headers */
+	session_step(f->s, "fetching", MIN(f->done, f->total), f->total, true);
+}
+
 int refresh_fetch(struct refresh *r, GError **err)
 {
 	GPtrArray *paths = g_ptr_array_new();
+	struct fetching f = { .s = r->s };
+	const struct tree_progress progress = {
+		.received = received, .ctx = &f,
+	};
 	struct counters add = { 0 };
 	GHashTableIter it;
 	gpointer path, value;
@@ -103,13 +121,15 @@ int refresh_fetch(struct refresh *r, GError **err)
 	while (g_hash_table_iter_next(&it, &path, &value)) {
 		const struct entry *e = value;
 
-		if (e && (e->type == ENTRY_FILE || e->type == ENTRY_LINK))
-			g_ptr_array_add(paths, path);
+		if (!e || (e->type != ENTRY_FILE && e->type != ENTRY_LINK))
+			continue;
+		g_ptr_array_add(paths, path);
+		f.total += (uint64_t)MAX(e->size, 0);
 	}
 	if (paths->len) {
-		session_step(r->s, "fetching", 0, 0, true);
+		session_step(r->s, "fetching", 0, f.total, true);
 		ret = tree_fetch(r->s->tree, paths, r->staging_fd, &r->call,
-			&r->got, err);
+			&progress, &r->got, err);
 	} else {
 		r->got = manifest_new();
 		manifest_sort(r->got);

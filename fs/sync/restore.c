@@ -27,6 +27,7 @@
 #include "fs/mirror/state.h"
 #include "fs/sync/conflicts.h"
 #include "fs/sync/restore.h"
+#include "fs/sync/specials.h"
 #include "merge/apply.h"
 #include "merge/exclude.h"
 #include "merge/lib/beneath.h"
@@ -112,7 +113,10 @@ static int scan_sides(struct restore *r, GError **err)
 		return -EIO;
 	o.cache = r->base_theirs;
 	o.stubs = SCAN_STUBS_UNREADABLE;
-	return scan_tree(r->s->mirror_fd, &o, &r->theirs, NULL, err);
+	if (scan_tree(r->s->mirror_fd, &o, &r->theirs, NULL, err) < 0)
+		return -EIO;
+	specials_add(r->s, &r->theirs);
+	return 0;
 }
 
 /* Whether the local file system folds case: asked of the disk itself. The name

@@ -347,11 +347,22 @@ def test_56_special_files(world):
     s.bind(str(world.remote / "sock"))
     os.mkfifo(world.remote / "fifo")
     write(world.remote / "b", "b")
-    r = world.restore(check=None).json
-    assert paths(r, "applied") == ["b"]
-    assert not os.path.lexists(world.local / "fifo")
-    assert os.path.lexists(world.local / "pipe")
+    remove(world.remote / "a")
+    os.mkfifo(world.remote / "a")
+    for applied in (["b"], []):     # the second time still there to be seen
+        r = world.restore(check=3).json
+        assert paths(r, "applied") == applied
+        assert paths(r, "held") == ["a", "fifo", "sock"]
+        assert all(line["kind"] == "special" for line in r["held"])
+        assert r["deleted"] == []
+        assert not os.path.lexists(world.local / "fifo")
+        assert os.path.lexists(world.local / "pipe")
+        assert (world.local / "a").read_text() == "a"
     s.close()
+    for name in ("a", "fifo", "sock"):
+        remove(world.remote / name)
+    r = world.restore(check=0).json
+    assert r["held"] == [] and paths(r, "deleted") == ["a"]
 
 
 def test_gate_mass_deletion(world):

@@ -29,6 +29,21 @@ def test_bar_on_a_terminal(world):
                          t.raw), t.raw
 
 
+def test_bar_while_fetching(world):
+    """Everything of an attached sandbox, and what came in since."""
+    big(world.remote / "big")
+    with Terminal([SANDMOUNT, "prepare", "--name", "box", world.spec],
+                  env=world.env) as t:
+        assert t.wait() == 0
+        assert re.search(r"fetching  \[[=>]*> *\]  +\d+%  [\d.]+ .?B of 8\.4 MB",
+                         t.text), t.text
+    big(world.remote / "more")
+    with Terminal([SANDMOUNT, "refresh", "box"], env=world.env) as t:
+        assert t.wait() == 0
+        assert re.search(r"fetching  \[[=>]*> *\]  +\d+%  [\d.]+ .?B of 8\.4 MB",
+                         t.text), t.text
+
+
 def test_never_on_a_terminal(world):
     big(world.local / "big")
     with Terminal(prepare(world, "--progress", "never"), env=world.env) as t:
