@@ -97,6 +97,22 @@ static void take_listed(struct acknowledging *a, const struct entry *r)
 	}
 }
 
+/* What is left out was not listed: of that all stays as it was acknowledged. */
+static void keep_left_out(struct acknowledging *a)
+{
+	for (size_t i = 0; i < manifest_count(a->old_mirror); i++) {
+		const struct entry *m = manifest_at(a->old_mirror, i);
+		const struct entry *r = manifest_find(a->old_remote, m->path);
+
+		if (!r || manifest_find(a->listed, m->path) ||
+			!session_is_left_out(a->s, m->path,
+				r->type == ENTRY_DIR))
+			continue;
+		manifest_add(a->new_mirror, m);
+		manifest_add(a->new_remote, r);
+	}
+}
+
 /* Files of equal size: one command tells which are equal. */
 static void settle_asked(struct acknowledging *a)
 {
@@ -163,6 +179,7 @@ int acknowledge_listing(struct session *s, const struct tree_listing *l,
 		for (size_t i = 0; i < manifest_count(l->entries); i++)
 			take_listed(&a, manifest_at(l->entries, i));
 		settle_asked(&a);
+		keep_left_out(&a);
 		r = store(&a, err);
 	}
 	manifest_free(a.mirror);

@@ -46,6 +46,9 @@ struct session {
 	const char *mounted_at;	/* owned; NULL unless mounted */
 	bool allow_emptied;	/* of the flow that runs: take it as deletions
 				 * that nothing is left in the sandbox */
+	GHashTable *follow;	/* paths that are left out and that the next
+				 * refresh looks at all the same; owned, NULL:
+				 * none */
 
 	struct mutex lock;	/* guards what follows; a leaf (RANK_LOG) */
 	struct cond changed;	/* of flow_busy */
@@ -123,6 +126,21 @@ void leftovers_none(struct session *s);
 /* Takes out of the mirror what a killed process left there. By who has just
  * taken the session's lock. */
 int leftovers_sweep(struct session *s, GError **err);
+
+/* --- fs/sync/extent.c ------------------------------------------------- */
+
+/* Whether PATH is none of ours to compare, bring or delete. */
+bool session_is_left_out(const struct session *s, const char *path,
+	bool is_dir);
+/* A batch met something else at PATH in the sandbox than was acknowledged. When
+ * that is left out, the next refresh, which must be a full one, looks at it. */
+void session_follow(struct session *s, const char *path);
+/* manifest_equal_trees() of what is not left out. */
+bool session_has_same_tree(const struct session *s, const struct manifest *a,
+	const struct manifest *b);
+/* What options and ignore rules make of the workspace's extent, as text that is
+ * equal while that is; g_free it. */
+char *extent_text(struct session *s);
 
 /* --- fs/sync/lifetime.c ----------------------------------------------- */
 

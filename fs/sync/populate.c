@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "fs/mirror/state.h"
+#include "merge/diff.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
@@ -29,6 +30,8 @@ struct populate {
 	int local_fd;
 	struct manifest *local, *mirror;	   /* scans */
 	struct manifest *base_local, *base_mirror; /* new, being made */
+	struct manifest *agreed;	/* the last mirror baseline, once it
+					 * was needed */
 	struct prepare_result *result;
 	bool changed; /* the mirror was not yet what the local directory is */
 	GError **err;
@@ -223,24 +226,85 @@ static int take_entry(struct populate *p, const struct entry *seen)
 	return 0;
 }
 
-/* Removes from the mirror what the local directory does not have. */
+/* Whether the mirror's E, which is left out by now, is only a copy of what was
+ * agreed on before: not the mount's or the sandbox's own work. */
+static bool is_mere_copy(struct populate *p, const struct entry *e)
+{
+	const struct entry *was;
+	bool damaged = false;
+
+	if (!p->agreed)
+		p->agreed = session_load_table(
+			p->s, STATE_BASE_MOUNT, &damaged);
+	was = manifest_find(p->agreed, e->path);
+	return was && !(diff_what(was, e) & ~(unsigned)DIFF_MTIME);
+}
+
+/* What the mirror has and the local directory has not, children first. */
+static GPtrArray *find_extra(struct populate *p)
+{
+	GPtrArray *extra = g_ptr_array_new();
+
+	for (size_t i = manifest_count(p->mirror); i-- > 0;) {
+		const struct entry *e = manifest_at(p->mirror, i);
+
+		if (!manifest_find(p->base_mirror, e->path) &&
+			(!session_is_left_out(p->s, e->path,
+				 e->type == ENTRY_DIR) ||
+				is_mere_copy(p, e)))
+			g_ptr_array_add(extra, (gpointer)e);
+	}
+	return extra;
+}
+
+/* Copies that are left out from now on: the sandbox's own stays there, so that
+ * their going from the mirror must not be sent. */
+static int forget_left_out(struct populate *p, const GPtrArray *extra)
+{
+	struct state *state = p->s->state;
+	int r = state_begin(state, p->err);
+
+	if (r < 0)
+		return r;
+	for (guint i = 0; r == 0 && i < extra->len; i++) {
+		const struct entry *e = g_ptr_array_index(extra, i);
+
+		if (!session_is_left_out(p->s, e->path, e->type == ENTRY_DIR))
+			continue;
+		r = state_remove(state, STATE_ACK_MIRROR, e->path, p->err);
+		if (r == 0)
+			r = state_remove(
+				state, STATE_ACK_REMOTE, e->path, p->err);
+	}
+	if (r == 0)
+		return state_commit(state, p->err);
+	state_rollback(state);
+	return r;
+}
+
+/* Removes it; a directory only when nothing that is left out remains in it. */
 static int remove_extra(struct populate *p)
 {
-	for (size_t i = manifest_count(p->mirror); i-- > 0;) {
-		const char *path = manifest_at(p->mirror, i)->path;
-		int r;
+	g_autoptr(GPtrArray) extra = find_extra(p);
+	int r = 0;
 
-		if (manifest_find(p->base_mirror, path))
-			continue;
+	if (extra->len) {
 		r = begin_change(p);
-		if (r < 0)
-			return r;
-		r = beneath_remove_all(p->s->mirror_fd, path);
-		if (r < 0 && r != -ENOENT && r != -ENOTDIR)
-			return fail_errno(p->err, r, "remove %s from the mirror",
-				path);
+		if (r == 0)
+			r = forget_left_out(p, extra);
 	}
-	return 0;
+	for (guint i = 0; r == 0 && i < extra->len; i++) {
+		const struct entry *e = g_ptr_array_index(extra, i);
+
+		r = beneath_unlink(p->s->mirror_fd, e->path,
+			e->type == ENTRY_DIR ? AT_REMOVEDIR : 0);
+		if (r == -ENOENT || r == -ENOTDIR || r == -ENOTEMPTY)
+			r = 0;
+		if (r < 0)
+			return fail_errno(p->err, r, "remove %s from the mirror",
+				e->path);
+	}
+	return r;
 }
 
 static int store_baseline(struct populate *p)
@@ -329,6 +393,7 @@ int populate_mirror(struct session *s, struct manifest *mirror,
 		close(p.local_fd);
 	manifest_free(p.local);
 	manifest_free(p.mirror);
+	manifest_free(p.agreed);
 	manifest_free(p.base_local);
 	manifest_free(p.base_mirror);
 	if (r == 0)

@@ -44,7 +44,7 @@ static int mirror_has_work(struct session *s, struct manifest **now,
 
 	if (scan_tree(s->mirror_fd, &o, now, NULL, err) < 0)
 		return -EIO;
-	*work = damaged || !manifest_equal_trees(base, *now);
+	*work = damaged || !session_has_same_tree(s, base, *now);
 	return 0;
 }
 
@@ -136,46 +136,37 @@ static int take_local(struct session *s, GError **err)
 	return 0;
 }
 
-static void add_words(GString *text, const char *key, char **words)
-{
-	for (; words && *words; words++) {
-		g_autofree char *word = g_strescape(*words, NULL);
+/* What is known before a new baseline is made. */
+struct look {
+	bool settled;		 /* nothing anywhere waits to come home */
+	bool fresh;		 /* the sandbox was compared, too */
+	bool other_extent;	 /* than the last time */
+	char *extent;		 /* as it is now; owned */
+	struct manifest *mirror; /* a scan, or NULL; owned */
+};
 
-		g_string_append_printf(text, "%s %s\n", key, word);
-	}
+static void look_release(struct look *l)
+{
+	g_free(l->extent);
+	manifest_free(l->mirror);
 }
 
-/* What the options make of the workspace's extent, as text; g_free it. */
-static char *extent(const struct session_options *o)
-{
-	GString *text = g_string_new(o->gitignore ? "gitignore\n" : "");
-
-	add_words(text, "exclude", o->exclude);
-	add_words(text, "preserve", o->preserve);
-	add_words(text, "runtime", (char *[]){ o->runtime_dir, NULL });
-	return g_string_free(text, FALSE);
-}
-
-/* A new baseline: local -> mirror -> sandbox. MIRROR: as for populate_mirror();
- * FRESH: what the sandbox acknowledged was compared with it in this run. */
-static int prepare_new(struct session *s, struct manifest *mirror, bool fresh,
+/* A new baseline: local -> mirror -> sandbox. */
+static int prepare_new(struct session *s, struct look *l,
 	struct prepare_result *r, GError **err)
 {
-	g_autofree char *now = extent(s->options);
-	g_autofree char *was = state_get(s->state, "extent");
 	bool changed = true;
 
 	session_unload_mirror(s);
-	if (take_local(s, err) < 0) {
-		manifest_free(mirror);
+	if (take_local(s, err) < 0)
 		return -EIO;
-	}
-	if (populate_mirror(s, mirror, r, &changed, err) < 0)
+	if (populate_mirror(s, g_steal_pointer(&l->mirror), r, &changed, err) <
+			0)
 		return -EIO;
 	if (state_drop_plan(s->state, "undo", err) < 0)
 		return -EIO;
 	/* Nothing moved anywhere: no second look at the sandbox. */
-	if (!changed && fresh && g_strcmp0(now, was) == 0) {
+	if (!changed && l->fresh && !l->other_extent) {
 		if (send_dirty(s, r, err) < 0)
 			return -EIO;
 		return r->batches ? refresh_flow(s, err) : 0;
@@ -185,7 +176,7 @@ static int prepare_new(struct session *s, struct manifest *mirror, bool fresh,
 	/* Our own batches, as the next difference would tell them again. */
 	if (refresh_flow(s, err) < 0)
 		return -EIO;
-	return state_set(s->state, "extent", now, err);
+	return state_set(s->state, "extent", l->extent, err);
 }
 
 /* The work of an earlier run goes on: in with what the sandbox did, out with
@@ -208,27 +199,39 @@ static int resume(struct session *s, struct prepare_result *r, GError **err)
 	return 0;
 }
 
+/* What was left out until now was never listed, or listed and not looked at: of
+ * that no difference tells. */
+static int look_at_extent(struct session *s, struct look *l, GError **err)
+{
+	g_autofree char *was = state_get(s->state, "extent");
+
+	l->extent = extent_text(s);
+	l->other_extent = g_strcmp0(l->extent, was) != 0;
+	return l->other_extent ? state_set(s->state, "listing", NULL, err) : 0;
+}
+
 /* Without a local directory: the files are stubs until they are needed. */
 static int attach(struct session *s, struct prepare_result *r, GError **err)
 {
-	int ret = has_baseline(s) ? resume(s, r, err) : attach_new(s, err);
+	struct look l = { 0 };
+	int ret = look_at_extent(s, &l, err);
 
+	if (ret == 0)
+		ret = has_baseline(s) ? resume(s, r, err) : attach_new(s, err);
+	if (ret == 0 && l.other_extent)
+		ret = state_set(s->state, "extent", l.extent, err);
+	look_release(&l);
 	if (ret == 0 && s->options->prefetch_all)
 		ret = fetch_all(s, err);
 	return ret;
 }
 
-/* What is known before a new baseline is made. */
-struct look {
-	bool settled;		 /* nothing anywhere waits to come home */
-	bool fresh;		 /* the sandbox was compared, too */
-	struct manifest *mirror; /* a scan, or NULL; owned */
-};
-
 static int look_around(struct session *s, struct look *l, GError **err)
 {
 	bool work = true;
 
+	if (look_at_extent(s, l, err) < 0)
+		return -EIO;
 	if (!has_baseline(s)) {
 		l->settled = true;
 		return 0;
@@ -248,20 +251,18 @@ static int look_around(struct session *s, struct look *l, GError **err)
 static int prepare(struct session *s, struct prepare_result *r, GError **err)
 {
 	struct look l = { 0 };
+	int ret;
 
 	if (connect_for_prepare(s, err) < 0)
 		return -EIO;
 	if (!s->options->local)
 		return attach(s, r, err);
-	if (look_around(s, &l, err) < 0) {
-		manifest_free(l.mirror);
-		return -EIO;
-	}
-	if (l.settled)
-		return prepare_new(s, g_steal_pointer(&l.mirror), l.fresh, r,
-			err);
-	manifest_free(l.mirror);
-	return resume(s, r, err);
+	ret = look_around(s, &l, err);
+	if (ret == 0)
+		ret = l.settled ? prepare_new(s, &l, r, err)
+				: resume(s, r, err);
+	look_release(&l);
+	return ret;
 }
 
 int session_prepare(struct session *s, struct prepare_result *r, GError **err)

@@ -276,11 +276,17 @@ static int take_changes(struct refresh *r, GError **err)
  * replaced under its mark, unless somebody said that it is so. */
 static int check_emptied(struct refresh *r, GError **err)
 {
-	size_t had = manifest_count(r->ack_remote);
+	size_t had = 0;
 
-	if (r->s->allow_emptied || had < 2 ||
-		manifest_count(r->listing->entries) ||
-		(!r->listing->full && r->listing->gone->len < had))
+	if (r->s->allow_emptied || manifest_count(r->listing->entries))
+		return 0;
+	for (size_t i = 0; i < manifest_count(r->ack_remote); i++) {
+		const struct entry *e = manifest_at(r->ack_remote, i);
+
+		had += !session_is_left_out(
+			r->s, e->path, e->type == ENTRY_DIR);
+	}
+	if (had < 2 || (!r->listing->full && r->listing->gone->len < had))
 		return 0;
 	return fail(err, FAIL_GONE,
 		"the workspace in the sandbox was emptied; nothing was taken "
@@ -335,12 +341,15 @@ int refresh_with(struct session *s, const struct call *call, bool *changed,
 	if (session_connect(s, err) < 0)
 		return -EIO;
 	session_step(s, "listing the sandbox", 0, 0, false);
-	ret = tree_list(s->tree, since, s->exclude, call, &r.listing, err);
+	ret = tree_list(s->tree, since, s->follow ? NULL : s->exclude, call,
+		&r.listing, err);
 	if (ret == 0 && !is_nothing_new(r.listing, since)) {
 		ret = settle_listing(&r, err);
 		if (changed)
 			*changed = ret == 0 && r.plan && plan_count(r.plan);
 	}
+	if (ret == 0 && s->follow)
+		g_clear_pointer(&s->follow, g_hash_table_destroy);
 	release(&r);
 	return ret;
 }

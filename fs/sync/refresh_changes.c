@@ -30,12 +30,19 @@ static void note_present(struct refresh *r, const struct entry *e)
 		return;
 	if (!ack && session_is_preserved(r->s, e->path))
 		return;		/* the sandbox's own affair */
+	/* Else the listing knows what is left out. */
+	if (r->s->follow &&
+		session_is_left_out(r->s, e->path, e->type == ENTRY_DIR))
+		return;
 	g_hash_table_insert(r->changed, (gpointer)e->path, (gpointer)e);
 }
 
 static void note_gone(struct refresh *r, const char *path)
 {
-	if (manifest_find(r->ack_remote, path))
+	const struct entry *ack = manifest_find(r->ack_remote, path);
+
+	/* Not listed because it is left out is not gone. */
+	if (ack && !session_is_left_out(r->s, path, ack->type == ENTRY_DIR))
 		g_hash_table_insert(r->changed, (gpointer)path, NULL);
 }
 

@@ -58,6 +58,8 @@ void session_close(struct session *s)
 	base_store_free(s->base);
 	state_close(s->state);
 	exclude_free(s->exclude);
+	if (s->follow)
+		g_hash_table_destroy(s->follow);
 	spec_free(s->spec);
 	session_options_free(s->options);
 	close_fd(&s->base_fd);

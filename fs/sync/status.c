@@ -176,6 +176,7 @@ struct json *session_saved_status(const char *name, GError **err)
 /* Rows of TABLE against the tree at FD. */
 static bool table_differs(struct session *s, enum state_table table)
 {
+	bool all = table != STATE_BASE_MOUNT;
 	bool damaged = false;
 	g_autoptr(manifest_auto) rows = session_load_table(s, table, &damaged);
 	g_autoptr(manifest_auto) now = NULL;
@@ -185,7 +186,8 @@ static bool table_differs(struct session *s, enum state_table table)
 
 	if (scan_tree(s->mirror_fd, &o, &now, NULL, NULL) < 0)
 		return true;
-	return damaged || !manifest_equal_trees(rows, now);
+	return damaged || !(all ? manifest_equal_trees(rows, now)
+				: session_has_same_tree(s, rows, now));
 }
 
 bool session_is_prepared(struct session *s)

@@ -171,6 +171,9 @@ static int acknowledge(struct round *r, struct upload_result *out,
 		if (op->result != BATCH_DONE) {
 			r->ok[g_array_index(r->index, guint, i)] = false;
 			out->diverged |= op->result == BATCH_DIVERGED;
+			session_follow(r->s, op->path);
+			if (op->to)
+				session_follow(r->s, op->to);
 			continue;
 		}
 		if (acknowledge_op(r, op, err) < 0 ||
