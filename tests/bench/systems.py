@@ -51,7 +51,9 @@ class Native:
         pass
 
     def settle(self):
-        """Lets nothing of what was done so far run on in the background."""
+        """Lets nothing of what was done so far run on in the background; true
+        when there was a sandbox to bring it to."""
+        return False
 
 
 class Ours(Native):
@@ -89,6 +91,7 @@ class Ours(Native):
 
     def settle(self):
         self.command("flush", "bench")
+        return True
 
     def pid(self):
         lock = pathlib.Path(self.env["XDG_STATE_HOME"], "sandmount", "bench",
