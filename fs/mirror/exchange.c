@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
 #include "merge/entry.h"
 
@@ -45,6 +46,18 @@ static void reopen(struct mirror *m, struct node *n, const char *path)
 	}
 }
 
+/* A stub in the place of bytes: nobody may have them open, or have changed
+ * them. */
+static bool may_become_stub(const struct place *p, int dir_fd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	return !content_is_stub(&st) ||
+		(p->acked && !p->dirty && !p->node->files);
+}
+
 int mirror_exchange(struct mirror *m, const char *path,
 	const struct entry *expect, int dir_fd, const char *name)
 {
@@ -55,12 +68,15 @@ int mirror_exchange(struct mirror *m, const char *path,
 	struct node *n = p ? p->node : NULL;
 
 	if (p && n->names == p && !p->next && n->nlink == 1 &&
-		n->content == CONTENT_COMPLETE && !p->flight && !n->writing && is_as_expected(m, path, expect))
+		n->content == CONTENT_COMPLETE && !p->flight && !n->writing &&
+		is_as_expected(m, path, expect) &&
+		may_become_stub(p, dir_fd, name))
 		r = renameat2(dir_fd, name, m->config.root_fd, path,
 			    RENAME_EXCHANGE) < 0 ? -errno : 0;
 	if (r == 0) {
 		reopen(m, n, path);
 		node_refresh(m, n, path);
+		stub_take(m, n);
 		n->stale = true;
 	}
 	mutex_unlock(&m->lock);

@@ -179,9 +179,13 @@ int mirror_statfs(struct mirror *m, struct statvfs *out);
  * mtime) takes the place of the file at PATH, which must be as EXPECT says
  * (inode, size, ctime) and not being written, with one name; NAME is the old file then. The
  * node and its open handles stay, with the new content; the next open drops
- * the kernel's pages. -EBUSY: it is not as expected; nothing is changed. */
+ * the kernel's pages. NAME may be a stub: then nobody may have PATH open, or
+ * have changed it. -EBUSY: it is not as expected; nothing is changed. */
 int mirror_exchange(struct mirror *m, const char *path,
 	const struct entry *expect, int dir_fd, const char *name);
+/* Whether PATH is as the sandbox has it, at that path, and nobody has it open;
+ * of a directory: it and everything below it. */
+bool mirror_is_at_rest(struct mirror *m, const char *path);
 /* What the next quiet mirror_create() of PATH takes instead of an empty file.
  * PATH and NAME are borrowed until then, or until withdrawn with PATH NULL. */
 void mirror_offer(struct mirror *m, const char *path, int dir_fd,

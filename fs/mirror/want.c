@@ -156,6 +156,16 @@ int mirror_want_start(struct mirror *m, uint64_t id)
 	return r;
 }
 
+void mirror_want_ahead(struct mirror *m, const char *path)
+{
+	mutex_lock(&m->lock);
+	struct place *p = m->wants->served ? place_at(m, path) : NULL;
+
+	if (p)
+		enqueue(m, p->node);
+	mutex_unlock(&m->lock);
+}
+
 void mirror_want_interrupt(struct mirror *m, uint64_t id)
 {
 	mutex_lock(&m->lock);

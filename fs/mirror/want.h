@@ -45,6 +45,9 @@ int mirror_want_start(struct mirror *m, uint64_t id);
 /* From any thread, also for an id that is over. */
 void mirror_want_interrupt(struct mirror *m, uint64_t id);
 
+/* The stub at PATH is to be fetched, though nobody waits for it. */
+void mirror_want_ahead(struct mirror *m, const char *path);
+
 /* Calls DONE of waits that are over, until mirror_stop_wants(). */
 void mirror_serve_waits(struct mirror *m);
 

@@ -127,7 +127,7 @@ static void fill(struct job *j, const struct tree_filled *in, int staging_fd)
 
 		if (it->done)
 			continue;
-		it->got = manifest_find(in->files, it->path);
+		it->got = it->path ? manifest_find(in->files, it->path) : NULL;
 		it->fd = it->got ? beneath_open(
 					   staging_fd, it->path, O_RDONLY, 0)
 				 : -1;
@@ -184,11 +184,10 @@ static int round_of(struct job *j, const struct want_file *files, GError **err)
 
 		if (it->done)
 			continue;
-		it->again = false;
-		if (!find_source(j, it, files[i].ino)) {
-			settle(j, it, -EIO);
+		/* Perhaps a flow has just made it, and its row follows. */
+		it->again = !find_source(j, it, files[i].ino);
+		if (it->again)
 			continue;
-		}
 		bytes += (uint64_t)MAX(it->remote.size, 0);
 		g_ptr_array_add(paths, it->path);
 	}

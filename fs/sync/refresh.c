@@ -171,6 +171,8 @@ static int apply(struct refresh *r, GError **err)
 	if (r->writes_temps)
 		leftovers_none(s);
 	__atomic_store_n(&s->refresh_tid, 0, __ATOMIC_RELEASE);
+	if (ret == 0 && r->large->len)
+		ret = refresh_place_large(r, o.root_fd, err);
 	return ret;
 }
 
@@ -246,6 +248,8 @@ static void release(struct refresh *r)
 	plan_free(r->plan);
 	if (r->changed)
 		g_hash_table_destroy(r->changed);
+	if (r->large)
+		g_ptr_array_free(r->large, TRUE);
 }
 
 static int take_changes(struct refresh *r, GError **err)
@@ -317,7 +321,8 @@ static int settle_listing(struct refresh *r, GError **err)
 		stubs_follow(s, &r->ack_mirror, r->ack_remote, r->changed,
 			err) < 0)
 		return -EIO;
-	if (g_hash_table_size(r->changed))
+	refresh_choose_large(r);
+	if (g_hash_table_size(r->changed) || r->large->len)
 		return take_changes(r, err);
 	return state_set(s->state, "listing", r->listing->id, err);
 }
@@ -346,7 +351,8 @@ int refresh_with(struct session *s, const struct call *call, bool *changed,
 	if (ret == 0 && !is_nothing_new(r.listing, since)) {
 		ret = settle_listing(&r, err);
 		if (changed)
-			*changed = ret == 0 && r.plan && plan_count(r.plan);
+			*changed = ret == 0 && r.plan &&
+				(plan_count(r.plan) || r.large->len);
 	}
 	if (ret == 0 && s->follow)
 		g_clear_pointer(&s->follow, g_hash_table_destroy);

@@ -17,6 +17,7 @@ struct refresh {
 	int staging_fd, made_fd, trash_fd;
 	bool vanished;		/* something was gone before it was fetched */
 	bool review;		/* paths that could run programs are held */
+	GPtrArray *large;	/* listed entries that become stubs */
 	struct call call;
 };
 
@@ -43,6 +44,17 @@ struct apply_options;
  * thread that session_is_refresh_tid() tells. */
 int refresh_apply_mounted(struct refresh *r, const struct apply_options *o,
 	GError **err);
+
+/* --- refresh_large.c: what is not fetched at once ---------------------------- */
+
+/* Larger files come when they are opened, or behind the refresh. */
+enum { REFRESH_LARGE = 4 << 20 };
+
+/* Takes the files that are to be stubs out of `changed`, into `large`. */
+void refresh_choose_large(struct refresh *r);
+/* Makes them, below ROOT (the mount's root, or the mirror's), and their rows.
+ * What is in the way by now is left for the next refresh (`vanished`). */
+int refresh_place_large(struct refresh *r, int root, GError **err);
 
 /* --- refresh_ack.c: what is the same on both sides from now on ------------- */
 
