@@ -3,7 +3,8 @@
 /*
  * What the files of provider "e2b" share: the control plane (e2b_control.c),
  * envd inside the sandbox (e2b_envd.c: requests, files; e2b_process.c:
- * processes), and the provider itself (provider_e2b.c).
+ * processes; e2b_input.c: what those read), and the provider itself
+ * (provider_e2b.c).
  *
  * The account's key goes only to the control plane; envd gets the token that
  * the control plane gave for this one sandbox.
@@ -17,6 +18,7 @@
 #include "transport/spec.h"
 
 struct json;
+struct e2b_input;
 
 /* What the control plane says about reaching the sandbox; a value that is
  * copied out under the lock. All strings owned. */
@@ -101,6 +103,8 @@ int e2b_remove(struct e2b *e, const char *path, const struct call *call,
 
 struct e2b_run {
 	const char *const *argv;
+	/* Read as it comes, on a thread of its own; NULL: /dev/null. */
+	struct source *in;
 	struct sink *out, *err_out;	/* may be NULL */
 	struct remote_stats *stats;
 	/* Results. */
@@ -114,6 +118,20 @@ struct e2b_run {
  */
 int e2b_run(struct e2b *e, struct e2b_run *run, const struct call *call,
 	GError **err);
+
+/* Ends the process and the group that it leads, as far as the sandbox answers
+ * (within 10 s). */
+void e2b_end_process(struct e2b *e, int64_t pid);
+
+/* Whether a process's input can be sent, and its end told: envd >= 0.5.2. */
+bool e2b_has_input(struct e2b *e);
+/* Feeds process PID with what IN gives, IN borrowed until the stop; a piece
+ * that may have been lost raises COMMAND. NULL: no thread could be had. */
+struct e2b_input *e2b_input_start(struct e2b *e, int64_t pid,
+	struct source *in, struct cancel *command);
+/* No more input; the thread is joined, unless it blocks in IN's read. Adds what
+ * was sent to *BYTES. FAIL_UNKNOWN when some was lost. */
+int e2b_input_stop(struct e2b_input *f, uint64_t *bytes, GError **err);
 
 /* One event of a process stream (for tests and fuzzing): 0, -EPROTO, or what a
  * sink returned. Sets *KEEPALIVE when it was only that. */

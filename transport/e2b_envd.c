@@ -39,6 +39,17 @@ static bool is_older(const struct e2b_access *a, unsigned major,
 	return false;
 }
 
+bool e2b_has_input(struct e2b *e)
+{
+	struct e2b_access access;
+	bool has;
+
+	copy_access(e, &access);
+	has = !is_older(&access, 0, 5, 2);
+	e2b_access_clear(&access);
+	return has;
+}
+
 /* Before 0.4.0 there is no default user. */
 static const char *user_of(const struct e2b *e, const struct e2b_access *a)
 {

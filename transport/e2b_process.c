@@ -119,7 +119,9 @@ int e2b_take_event(struct e2b_run *run, const char *text, size_t len,
 /* --- the stream ------------------------------------------------------------ */
 
 struct stream {
+	struct e2b *e;
 	struct e2b_run *run;
+	struct e2b_input *input;	/* once the process has started */
 	struct connect_frames frames;
 	struct http_answer *a;
 	struct call *call;	/* whose stall limit follows the pings */
@@ -133,6 +135,11 @@ static int on_message(void *ctx, const char *text, size_t len)
 
 	if (ping)
 		s->call->stall_ms = STALL_MS;
+	if (r == 0 && s->run->in && s->run->pid && !s->input) {
+		s->input = e2b_input_start(s->e, s->run->pid, s->run->in,
+			s->call->cancel);
+		r = s->input ? 0 : -EAGAIN;
+	}
 	return r;
 }
 
@@ -158,7 +165,7 @@ static char *start_json(const struct e2b_run *run)
 		json_append_string(args, *a);
 	json_put(process, "args", args);
 	json_put(j, "process", process);
-	json_put_bool(j, "stdin", false);
+	json_put_bool(j, "stdin", run->in != NULL);
 	text = json_to_text(j, false);
 	json_free(j);
 	return text;
@@ -196,22 +203,22 @@ static int ask_start(struct e2b *e, struct stream *s, GError **err)
 	return r;
 }
 
-/* Ends the process and all of its group, which it leads if there is setsid. */
-static void end_process(struct e2b *e, int64_t pid)
+/* It leads a group if there is setsid. */
+void e2b_end_process(struct e2b *e, int64_t pid)
 {
 	g_autofree char *group = g_strdup_printf("-%" G_GINT64_FORMAT, pid);
 	g_autofree char *json = g_strdup_printf(
 		"{\"process\":{\"pid\":%" G_GINT64_FORMAT
 		"},\"signal\":\"SIGNAL_SIGKILL\"}", pid);
 	const char *argv[] = { "/bin/sh", "-c",
-		"kill -TERM -- \"$1\" 2>/dev/null && sleep 1; "
-		"kill -KILL -- \"$1\" 2>/dev/null; :", "sh", group, NULL };
+		"kill -s TERM -- \"$1\" 2>/dev/null && sleep 1; "
+		"kill -s KILL -- \"$1\" 2>/dev/null; :", "sh", group, NULL };
 	struct remote_stats stats = { 0 };
 	struct e2b_run run = { .argv = argv, .stats = &stats };
 	struct call call = { .deadline_ms = KILL_MS };
 	struct call once = call;
 	struct http_answer a = { 0 };
-	struct stream s = { .run = &run, .a = &a, .call = &once };
+	struct stream s = { .e = e, .run = &run, .a = &a, .call = &once };
 
 	connect_frames_init(&s.frames, on_message, &s);
 	ask_start(e, &s, NULL);
@@ -240,6 +247,18 @@ static int judge(struct stream *s, GError **err)
 		"code");
 }
 
+/* What came of the stream (R, *WHY) is of no account when input was lost. */
+static int end_input(struct stream *s, int r, GError **why)
+{
+	g_autoptr(GError) lost = NULL;
+
+	if (e2b_input_stop(s->input, &s->run->stats->bytes_sent, &lost) == 0)
+		return r;
+	g_clear_error(why);
+	g_propagate_error(why, g_steal_pointer(&lost));
+	return -EIO;
+}
+
 static bool is_ours_to_end(const GError *why)
 {
 	return why->code == FAIL_DEADLINE || why->code == FAIL_CANCELLED ||
@@ -251,14 +270,18 @@ int e2b_run(struct e2b *e, struct e2b_run *run, const struct call *call,
 {
 	struct call own = *call;
 	struct http_answer a = { 0 };
-	struct stream s = { .run = run, .a = &a, .call = &own };
+	struct stream s = { .e = e, .run = run, .a = &a, .call = &own };
+	struct cancel *cancel = cancel_new_below(call->cancel);
 	g_autoptr(GError) why = NULL;
 	int r;
 
+	own.cancel = cancel;
 	if (!own.stall_ms)
 		own.stall_ms = STALL_WITHOUT_PINGS_MS;
 	connect_frames_init(&s.frames, on_message, &s);
 	r = ask_start(e, &s, &why);
+	if (s.input)
+		r = end_input(&s, r, &why);
 	if (r == 0)
 		r = judge(&s, &why);
 	/* The exit code came: that the connection broke after it is nothing to
@@ -266,10 +289,11 @@ int e2b_run(struct e2b *e, struct e2b_run *run, const struct call *call,
 	if (r < 0 && run->ended && !s.frames.code && why->code == FAIL_UNKNOWN)
 		r = 0;
 	if (r < 0 && run->pid && !run->ended && is_ours_to_end(why))
-		end_process(e, run->pid);
+		e2b_end_process(e, run->pid);
 	if (r < 0)
 		g_propagate_error(err, g_steal_pointer(&why));
 	connect_frames_release(&s.frames);
 	http_answer_clear(&a);
+	cancel_free(cancel);
 	return r < 0 ? -EIO : 0;
 }

@@ -60,7 +60,9 @@ static const char wrapper[] =
 	"*) cat \"$sm_i\"/p*; rm -rf \"$sm_i\" ;; esac; }; "
 	"case $sm_i in /*) [ \"$(cat \"$sm_i\"/p* | wc -c)\" -eq \"$sm_b\" ] "
 	"|| { kill $sm_h; rm -rf \"$sm_i\"; exit 98; } ;; esac; "
-	"sm_in | sh -c \"$sm_s\" sh \"$@\" | base64; "
+	/* As the leader of a group it can be ended with what it started. */
+	"sm_g=; command -v setsid >/dev/null 2>&1 && sm_g=setsid; "
+	"sm_in | $sm_g sh -c \"$sm_s\" sh \"$@\" | base64; "
 	"kill $sm_h 2>/dev/null; exit 0";
 
 static const char identity_script[] =

@@ -2,7 +2,8 @@
  * Provider "e2b": scripts as processes of envd. What a script reads travels
  * before it, since envd's own standard input takes a request for every piece: a
  * small input in the command itself, a larger one as a file that is opened and
- * unlinked before the script begins.
+ * unlinked before the script begins. Only what a person types or pipes, which
+ * comes when it comes, goes by that standard input (e2b_input.c).
  */
 #include "transport/provider.h"
 
@@ -63,11 +64,9 @@ static void e2b_close(void *state)
 
 static void e2b_caps(void *state, struct remote_caps *caps)
 {
-	(void)state;
-	/* A script's input is sent before it begins: not for what a person
-	 * types. */
 	*caps = (struct remote_caps){
-		.max_parallel = 4, .binary_out = true, .stdin_ok = false,
+		.max_parallel = 4, .binary_out = true,
+		.stdin_ok = e2b_has_input(state),
 	};
 }
 
@@ -295,11 +294,13 @@ static int e2b_run_script(void *state, const char *script,
 		.run = { .out = out, .err_out = err_out, .stats = stats },
 	};
 	g_autoptr(GByteArray) start = g_byte_array_new();
-	int r = in ? read_start(in, start, INLINE_LIMIT) : 0;
+	bool is_live = in && in->has_fd && e2b_has_input(state);
+	int r = in && !is_live ? read_start(in, start, INLINE_LIMIT) : 0;
 
 	if (r < 0)
 		return fail(err, FAIL_UNAVAILABLE, "%s", g_strerror(-r));
 	renew_by_use(state, call);
+	job.run.in = is_live ? in : NULL;
 	if (start->len == 0)
 		r = run_with(&job, NULL, NULL, err);
 	else if (start->len <= INLINE_LIMIT)

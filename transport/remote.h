@@ -42,6 +42,8 @@ struct sink {
 /* A flag that any thread may raise; wakes a waiting call at once. */
 struct cancel;
 struct cancel *cancel_new(void);
+/* One that is raised with PARENT, too (borrowed; NULL: as cancel_new). */
+struct cancel *cancel_new_below(struct cancel *parent);
 void cancel_free(struct cancel *c);
 void cancel_raise(struct cancel *c);	/* async-signal-safe */
 bool cancel_is_raised(const struct cancel *c);

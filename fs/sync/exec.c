@@ -1,7 +1,9 @@
 #include "fs/sync/exec.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +15,7 @@
 #include "merge/lib/path.h"
 #include "transport/exec.h"
 
-enum { SIGNALS_BEFORE_CANCEL = 3, ASIDE_MS = 30000 };
+enum { SIGNALS_BEFORE_CANCEL = 3, ASIDE_MS = 30000, HINT_MS = 5000 };
 
 struct run {
 	const struct exec_options *o;
@@ -26,6 +28,7 @@ struct run {
 	int stop;		/* atomic */
 	int last_signal;	/* of the tender until it is joined */
 	unsigned got;
+	bool hinted;
 };
 
 /* --- signals and the lease --------------------------------------------- */
@@ -119,6 +122,33 @@ static ssize_t read_input(void *ctx, void *buf, size_t len)
 	return n < 0 ? -errno : n;
 }
 
+/* For a sandbox that takes input only whole, before the command begins: a
+ * person would wonder why nothing happens. */
+static ssize_t read_whole(void *ctx, void *buf, size_t len)
+{
+	struct run *r = ctx;
+	struct pollfd fds[] = {
+		{ .fd = STDIN_FILENO, .events = POLLIN },
+		{ .fd = cancel_fd(r->cancel), .events = POLLIN },
+	};
+
+	while (!fds[0].revents) {
+		int n = poll(fds, G_N_ELEMENTS(fds), r->hinted ? -1 : HINT_MS);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (fds[1].revents)
+			return -ECANCELED;
+		if (n == 0) {
+			r->hinted = true;
+			fputs("sandmount: exec: this sandbox takes standard "
+			      "input only whole: waiting for its end; use "
+			      "</dev/null for none\n", stderr);
+		}
+	}
+	return read_input(NULL, buf, len);
+}
+
 static int write_to(void *ctx, const void *buf, size_t len)
 {
 	return io_write_full(GPOINTER_TO_INT(ctx), buf, len);
@@ -167,7 +197,11 @@ static int run_command(struct run *r, int *code, GError **err)
 	remote_get_caps(r->exec.remote, &caps);
 	if (start_tender(r, err) < 0)
 		return -EIO;
-	ret = exec_run(&r->exec, &call, caps.stdin_ok ? &in : NULL, &out,
+	if (!caps.stdin_ok)
+		in = (struct source){ .read = read_whole, .ctx = r };
+	/* Of a terminal there is no end to wait for. */
+	ret = exec_run(&r->exec, &call,
+		caps.stdin_ok || !isatty(STDIN_FILENO) ? &in : NULL, &out,
 		&err_out, code, err);
 	if (ret < 0 && !cancel_is_raised(r->cancel)) {
 		/* Our reader is gone, or the connection: ours to end. */

@@ -1,56 +1,28 @@
 """Provider cloudflare against a server of our own, written from the bridge's
 description, that has the real one's traps and runs real processes."""
-import json
 import os
-import pathlib
-import subprocess
-import sys
-import time
-import urllib.request
 
 import pytest
 
+import clouds
+from clouds import flush_until_sent
 from conftest import World, tree, write
-
-PROVIDERS = pathlib.Path(__file__).parent.parent / "providers"
-KEY = "bridge-key"
-
 
 class BridgeWorld(World):
     def __init__(self, top):
         super().__init__(top)
         self.remote.rmdir()
-        (top / "service").mkdir()
-        self.child = subprocess.Popen(
-            [sys.executable, str(PROVIDERS / "bridge_server.py"), "--dir",
-             str(top / "service")], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True)
-        word, port = self.child.stdout.readline().split()
-        assert word == "ready"
-        self.url = f"http://127.0.0.1:{port}"
-        self.remote = top / "service" / "box" / "workspace" / "p"
-        self.env.update(CLOUDFLARE_SANDBOX_URL=self.url,
-                        CLOUDFLARE_SANDBOX_API_KEY=KEY)
+        self.service = clouds.Bridge(top / "service")
+        self.remote = self.service.workspace() / "p"
+        self.env.update(self.service.env())
 
     @property
     def spec(self):
         return "cloudflare:box:/workspace/p"
 
-    def call(self, what, **body):
-        request = urllib.request.Request(
-            f"{self.url}/_test/{what}",
-            json.dumps(body).encode() if what != "log" else None)
-        with urllib.request.urlopen(request, timeout=60) as r:
-            return json.loads(r.read())
-
-    def fault(self, match, kind, **more):
-        self.call("fault", match=match, kind=kind, **more)
-
     def stop(self):
         self.clean()
-        self.child.stdin.close()
-        self.child.wait(60)
-        self.child.stdout.close()
+        self.service.stop()
 
 
 @pytest.fixture
@@ -58,17 +30,6 @@ def cloud(tmp_path):
     w = BridgeWorld(tmp_path)
     yield w
     w.stop()
-
-
-def flush_until_sent(world, seconds=60):
-    end = time.monotonic() + seconds
-    while True:
-        r = world.run("flush", "box")
-        if r.code == 0:
-            return
-        assert r.code in (1, 4), r
-        assert time.monotonic() < end, r
-        time.sleep(0.1)
 
 
 def test_main_job(cloud):
@@ -80,7 +41,7 @@ def test_main_job(cloud):
             f.write(name)
     cloud.prepare()
     assert tree(cloud.local) == tree(cloud.remote)
-    puts = [r for r in cloud.call("log") if r["method"] == "PUT"]
+    puts = [r for r in cloud.service.call("log") if r["method"] == "PUT"]
     assert len(puts) >= 2
     cloud.mount()
     assert cloud.status()["expires_at"]
@@ -114,16 +75,16 @@ def test_faults(cloud):
     write(cloud.local / "log", "0\n")
     cloud.mount()
     for i, fault in enumerate(FAULTS):
-        cloud.fault("POST /v1/sandbox/box/exec", **fault)
+        cloud.service.fault("POST /v1/sandbox/box/exec", **fault)
         write(cloud.mnt / "log", f"{fault}\n")
         write(cloud.mnt / f"file{i}", os.urandom(50000))    # by parts
         flush_until_sent(cloud)
-        cloud.call("reset", x=1)
-        cloud.fault("POST /v1/sandbox/box/exec", **fault)
+        cloud.service.call("reset")
+        cloud.service.fault("POST /v1/sandbox/box/exec", **fault)
         write(cloud.remote / f"theirs{i}", os.urandom(1000))
         cloud.run("refresh", "box")
         assert (cloud.mnt / f"file{i}").exists()
-        cloud.call("reset", x=1)
+        cloud.service.call("reset")
         cloud.run("refresh", "box", check=0)
         assert tree(cloud.mnt) == tree(cloud.remote), fault
     cloud.umount()
@@ -134,7 +95,7 @@ def test_silent_replacement(cloud):
     """A container that slept is empty: nothing counts as deleted."""
     write(cloud.local / "a", "a\n")
     cloud.mount()
-    cloud.call("sandbox", id="box", do="replace")
+    cloud.service.do("replace")
     r = cloud.run("refresh", "box")
     assert r.code != 0 and "gone" in r.err, r
     assert (cloud.mnt / "a").read_text() == "a\n"

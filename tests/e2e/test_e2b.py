@@ -2,68 +2,24 @@
 processes; also with every kind of fault."""
 import json
 import os
-import pathlib
 import shutil
 import subprocess
-import sys
-import threading
 import time
-import urllib.request
 
 import pytest
 
-from conftest import World, paths, remove, tree, write
-
-PROVIDERS = pathlib.Path(__file__).parent.parent / "providers"
-KEY = "e2b_" + "0" * 40
-
-
-class Service:
-    """The server as a child; ends with its standard input."""
-
-    def __init__(self, top, *options):
-        self.child = subprocess.Popen(
-            [sys.executable, str(PROVIDERS / "e2b_server.py"), "--dir",
-             str(top), *options], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True)
-        word, port = self.child.stdout.readline().split()
-        assert word == "ready"
-        self.url = f"http://127.0.0.1:{port}"
-
-    def call(self, what, **body):
-        data = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(f"{self.url}/_test/{what}", data)
-        if what == "reset":
-            request.method = "POST"
-        with urllib.request.urlopen(request, timeout=60) as r:
-            return json.loads(r.read())
-
-    def fault(self, match, kind, **more):
-        self.call("fault", match=match, kind=kind, **more)
-
-    def make(self, sid="box", **more):
-        return self.call("sandbox", id=sid, do="make", **more)
-
-    def do(self, what, sid="box", **more):
-        return self.call("sandbox", id=sid, do=what, **more)
-
-    def requests(self, part):
-        return [r for r in self.call("log") if part in r["path"]]
-
-    def stop(self):
-        self.child.stdin.close()
-        self.child.wait(60)
-        self.child.stdout.close()
-
+import clouds
+from clouds import flush_until_sent
+from conftest import SANDMOUNT, World, remove, tree, write
+from sandboxes import wait_for
 
 class CloudWorld(World):
     def __init__(self, top, *options):
         super().__init__(top)
         self.remote.rmdir()
-        self.service = Service(top / "service", *options)
-        self.env.update(E2B_API_URL=self.service.url,
-                        E2B_SANDBOX_URL=self.service.url, E2B_API_KEY=KEY)
-        self.service.make()
+        self.service = clouds.E2b(top / "service", *options)
+        self.env.update(self.service.env())
+        self.service.do("make")
 
     @property
     def spec(self):
@@ -75,7 +31,6 @@ def make_world(tmp_path):
     made = []
 
     def make(*options):
-        (tmp_path / "service").mkdir()
         made.append(CloudWorld(tmp_path, *options))
         return made[-1]
 
@@ -125,18 +80,6 @@ def test_main_job(cloud):
         is_control = "/sandboxes" in request["path"]
         assert request["key"] == is_control, request
         assert request["token"] != is_control, request
-
-
-def flush_until_sent(world, seconds=60):
-    """A fault may end one flush; what is unsent is kept and sent then."""
-    end = time.monotonic() + seconds
-    while True:
-        r = world.run("flush", "box")
-        if r.code == 0:
-            return
-        assert r.code in (1, 4), r
-        assert time.monotonic() < end, r
-        time.sleep(0.1)
 
 
 START = "POST /process.Process/Start"
@@ -266,7 +209,7 @@ def test_keys(cloud):
     r = prepare()
     assert r.code == 2 and "E2B_API_KEY" in r.err, r
     key = cloud.top / "key"
-    write(key, KEY + "\n", 0o644)
+    write(key, clouds.E2b.KEY + "\n", 0o644)
     r = prepare(apiKeyFile=str(key))
     assert r.code == 2 and "chmod 600" in r.err, r
     key.chmod(0o600)
@@ -274,15 +217,15 @@ def test_keys(cloud):
     assert prepare(apiKeyCommand=["cat", str(key)]).code == 0
     r = prepare(apiKeyCommand=["false"])
     assert r.code == 1 and "exit code 1" in r.err, r
-    assert prepare(apiKey=f" {KEY} ").code == 0
+    assert prepare(apiKey=f" {clouds.E2b.KEY} ").code == 0
     r = prepare(apiKey="e2b_wrong")
     assert r.code == 1 and "HTTP 401" in r.err, r
     assert "e2b_wrong" not in r.err
-    r = prepare(apiKey=KEY, baseUrl="http://sandbox.example")
+    r = prepare(apiKey=clouds.E2b.KEY, baseUrl="http://sandbox.example")
     assert r.code == 2 and "in the clear" in r.err, r
     key.unlink()
     file.unlink()
-    found = subprocess.run(["grep", "-rlF", KEY, str(cloud.top)],
+    found = subprocess.run(["grep", "-rlF", clouds.E2b.KEY, str(cloud.top)],
                            capture_output=True, text=True)
     assert found.stdout == "", found.stdout
 
@@ -325,13 +268,6 @@ def test_template_answer_lost(cloud):
     cloud.run("prepare", "--name", "n", "--local", cloud.local, "--template",
               "base", new_spec(cloud), check=0)
     assert len(made(cloud)) == 1
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def mount_short_lived(cloud):
@@ -399,6 +335,57 @@ def test_exec(cloud):
     cloud.umount()
 
 
+def exec_in(world, *argv, **more):
+    return subprocess.Popen(
+        [SANDMOUNT, "exec", "box", "--", *argv], env=world.env,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, **more)
+
+
+def test_input_comes_as_it_is_typed(cloud):
+    cloud.mount()
+    p = exec_in(cloud, "cat")
+    for line in (b"one\n", b"\xff\x00two\n"):
+        p.stdin.write(line)
+        p.stdin.flush()
+        assert p.stdout.readline() == line
+    # Its end is told again when nobody answered.
+    cloud.service.fault("POST /process.Process/CloseStdin", "reset", times=2)
+    assert p.communicate(timeout=120) == (b"", b"")
+    assert p.returncode == 0
+    # A command need not read all of it.
+    p = exec_in(cloud, "head", "-c", "3")
+    out, err = p.communicate(b"abc" * 200000, timeout=120)
+    assert (out, err, p.returncode) == (b"abc", b"", 0)
+    p = exec_in(cloud, "sh", "-c", "exec <&-; echo no; exit 5")
+    assert p.communicate(timeout=120) == (b"no\n", b"")
+    assert p.returncode == 5
+    cloud.umount()
+
+
+def test_input_with_a_hole(cloud):
+    """A command never goes on as if it had read everything."""
+    cloud.mount()
+    cloud.service.fault("POST /process.Process/SendInput", "lost-input",
+                        skip=1)
+    p = exec_in(cloud, "sh", "-c", "cat >got; echo done >done")
+    out, err = p.communicate(b"0123456789abcdef" * 20000, timeout=120)
+    assert p.returncode == 255 and b"standard input" in err, (out, err)
+    assert not (cloud.remote / "done").exists()
+    cloud.umount()
+
+
+def test_input_of_old_daemons(make_world):
+    """They cannot tell its end: it is sent before the command begins."""
+    cloud = make_world("--envd-version", "0.5.0")
+    cloud.mount()
+    p = exec_in(cloud, "wc", "-c")
+    out, err = p.communicate(b"x" * 100000, timeout=120)
+    assert (out.strip(), err, p.returncode) == (b"100000", b"", 0)
+    assert cloud.service.requests("SendInput") == []
+    cloud.umount()
+
+
 def node_is_new_enough():
     try:
         text = subprocess.run(["node", "--version"], capture_output=True,
@@ -421,14 +408,12 @@ def test_official_sdk(tmp_path):
         stdin=subprocess.DEVNULL, timeout=240)
     if got.returncode != 0:
         pytest.skip(f"the SDK cannot be had: {got.stderr[-300:]}")
-    (tmp_path / "service").mkdir()
-    service = Service(tmp_path / "service")
+    service = clouds.E2b(tmp_path / "service")
     try:
         done = subprocess.run(
-            ["node", str(PROVIDERS / "e2b_sdk_check.mjs"), str(sdk)],
+            ["node", str(clouds.PROVIDERS / "e2b_sdk_check.mjs"), str(sdk)],
             capture_output=True, text=True, timeout=240,
-            env=dict(os.environ, E2B_API_URL=service.url,
-                     E2B_SANDBOX_URL=service.url, E2B_API_KEY=KEY))
+            env=dict(os.environ, **service.env()))
     finally:
         service.stop()
     assert done.returncode == 0 and done.stdout.endswith("done\n"), (

@@ -37,6 +37,7 @@ class Bridge(http.server.ThreadingHTTPServer):
     request_queue_size = 128
     handle_error = e2b_server.Server.handle_error
     take_fault = e2b_server.Server.take_fault
+    cut = e2b_server.Server.cut
 
     def __init__(self, args):
         self.top = os.path.abspath(args.dir)
@@ -44,6 +45,7 @@ class Bridge(http.server.ThreadingHTTPServer):
         self.lock = threading.RLock()
         self.faults = []
         self.log = []
+        self.connections = set()
         super().__init__(("127.0.0.1", 0), Handler)
 
     def box(self, sid):

@@ -18,6 +18,7 @@ Faults and inspection, on /_test/ (no key):
     POST /_test/sandbox {"id": ID, "do": "pause"|"kill"|"resume"|"forget-token"}
     GET  /_test/log     the requests so far, as a list of {method, path, ...}
     POST /_test/reset   no faults, an empty log
+    POST /_test/cut     every connection breaks
 """
 import argparse
 import base64
@@ -151,7 +152,17 @@ class Server(http.server.ThreadingHTTPServer):
         self.lock = threading.RLock()
         self.faults = []
         self.log = []
+        self.connections = set()
         super().__init__(("127.0.0.1", args.port), Handler)
+
+    def cut(self, but):
+        """Every connection breaks, except the one that asks for it."""
+        for c in list(self.connections):
+            if c is not but:
+                try:
+                    c.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], (Cut, OSError)):
@@ -192,6 +203,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def setup(self):
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.server.connections.add(self.connection)
+
+    def finish(self):
+        self.server.connections.discard(self.connection)
+        super().finish()
 
     # --- bodies ---------------------------------------------------------
 
@@ -348,6 +364,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             elif what == "reset":
                 s.faults.clear()
                 s.log.clear()
+            elif what == "cut":
+                s.cut(self.connection)
             elif what == "log":
                 return Answer(200, list(s.log))
             elif what == "faults":
@@ -655,7 +673,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.user not in ("user", "root"):
                 raise RpcError("unauthenticated",
                                f"invalid username: '{self.user}'")
-            return Answer(200, method(self, box, json.loads(data)))
+            value = method(self, box, json.loads(data))
+            if self.fault and self.fault.kind == "lost-input":
+                raise Cut()
+            return Answer(200, value)
         except ValueError as e:
             why = RpcError("invalid_argument", str(e))
         except RpcError as e:

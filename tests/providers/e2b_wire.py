@@ -65,6 +65,7 @@ class Fault:
           hang     do nothing for SECONDS, then close
           late     wait SECONDS, then go on
           lost     (control plane) do it, close without an answer
+          lost-input  the same with a unary call
           cut      after BYTES bytes of the body, close
           drip     a byte every SECONDS
           and for streams: cut-before-end, no-end-frame, half-frame, garbage,
