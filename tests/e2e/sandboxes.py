@@ -14,14 +14,18 @@ import time
 
 import pytest
 
+import clouds
 import engines
 import sshd
 from conftest import tree, write
 
 
+NO_END = {"expiry": "no end of its own"}
+
+
 class Sandbox:
     """A directory of this machine, unless a provider says otherwise."""
-    limits = {}
+    limits = NO_END
 
     def __init__(self, world):
         self.world = world
@@ -61,9 +65,12 @@ class Sandbox:
     def cut(self):
         """Whatever command runs in it loses its connection."""
 
+    def expire(self):
+        """Its life ends."""
+
 
 class Local(Sandbox):
-    limits = {"faults": "no connection that could be cut"}
+    limits = dict(NO_END, faults="no connection that could be cut")
 
     def __init__(self, world):
         super().__init__(world)
@@ -186,8 +193,67 @@ class Podman(Container):
     kind = "podman"
 
 
+class Cloud(Sandbox):
+    """A server of tests/providers, whose sandboxes are directories here."""
+    limits = {}
+    kind = None
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.service = self.kind(world.top / "service")
+        world.env.update(self.service.env())
+
+    def close(self):
+        self.service.stop()
+
+    def stop(self):
+        self.service.silence()
+
+    def start(self):
+        self.service.call("reset")
+
+    def cut(self):
+        self.service.call("cut")
+
+
+class E2b(Cloud):
+    kind = clouds.E2b
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.service.do("make")
+        self.spec = f"e2b:box:{self.root}"
+
+    def replace(self):
+        """Its snapshot was lost: the disk is a new one."""
+        super().replace()
+        self.service.do("make")
+
+    def expire(self):
+        self.service.do("expire")
+
+
+class Cloudflare(Cloud):
+    kind = clouds.Bridge
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.root = str(self.service.workspace() / "p")
+        os.makedirs(self.root)
+        self.spec = "cloudflare:box:/workspace/p"
+
+    def replace(self):
+        """It slept, and is another under the same id."""
+        self.service.do("replace")
+        os.makedirs(self.root)
+
+    def expire(self):
+        self.service.do("replace")
+
+
 PROVIDERS = {"local": Local, "command": Command, "ssh": Ssh,
-             "docker": Container, "podman": Podman}
+             "docker": Container, "podman": Podman, "e2b": E2b,
+             "cloudflare": Cloudflare}
 
 
 def wait_for(what, seconds=60):

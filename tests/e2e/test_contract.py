@@ -309,6 +309,23 @@ def test_replaced(world, box):
     assert box.tree() == before
 
 
+def test_expiry(world, box):
+    """When its life ends is told; what was not sent goes home all the same."""
+    write(world.local / "a", "a\n")
+    write(world.local / "b", "b\n")
+    mount(world, box)
+    assert world.status()["expires_at"]
+    box.expire()
+    write(world.mnt / "new", "new\n")
+    remove(world.mnt / "a")
+    assert world.run("flush", "box").code != 0
+    world.wait_state("offline")
+    assert world.status()["last_error"]
+    before = tree(world.mnt)
+    world.umount(check=4)
+    assert tree(world.local) == before
+
+
 def test_concurrent_commands(world, box):
     write(world.local / "a", "a\n")
     mount(world, box)
