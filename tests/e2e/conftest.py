@@ -16,6 +16,7 @@ import pytest
 
 import contract
 import engines
+import proof
 
 SANDMOUNT = os.environ.get("SANDMOUNT", "build/gcc/sandmount")
 
@@ -125,6 +126,7 @@ class World:
 def pytest_sessionfinish():
     engines.stop_all()
     contract.save()
+    proof.save()
 
 
 def pytest_runtest_logreport(report):

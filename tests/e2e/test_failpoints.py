@@ -3,9 +3,8 @@ told to another party; whoever comes after it finds nothing lost, nothing done
 twice and nothing left over.
 
 Each scenario is run once to list the points it passes, then once for each of a
-spread choice of them with the process killed there. SANDMOUNT_POINTS says how
-many, or "all"; without it these tests are left out, as each point is a life of
-a session.
+spread choice of them with the process killed there: SHARE of them, or as many
+as SANDMOUNT_POINTS says, or "all". Each point is a life of a session.
 """
 import errno
 import os
@@ -16,14 +15,11 @@ import subprocess
 import pytest
 
 import conftest
+import proof
 from conftest import World, tree, write
 
 POINTS = os.environ.get("SANDMOUNT_POINTS")
 DIED = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV)
-
-
-pytestmark = pytest.mark.skipif(
-    not POINTS, reason="set SANDMOUNT_POINTS to a number or to all")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -293,7 +289,8 @@ def recover(s):
     same_everywhere(w)
 
 
-SCENARIOS = [prepare, restore, undo, mount_again, mount_recover, recover]
+SHARE = {prepare: 5, restore: 8, undo: 4, mount_again: 2, mount_recover: 2,
+         recover: 4}
 
 
 def run(scenario, top, point=None):
@@ -313,19 +310,25 @@ def run(scenario, top, point=None):
     return passed
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda f: f.__name__)
+def choose(points, n):
+    """N of them, evenly spread; the same ones for the same list."""
+    n = min(n, len(points))
+    return [points[(2 * i + 1) * len(points) // (2 * n)] for i in range(n)]
+
+
+@pytest.mark.parametrize("scenario", SHARE, ids=lambda f: f.__name__)
 def test_killed_at_each_point(scenario, tmp_path):
     points = list(dict.fromkeys(run(scenario, tmp_path / "all")))
     assert len(points) > 20, points
     if POINTS != "all":
-        n = int(POINTS)
-        points = [points[(2 * i + 1) * len(points) // (2 * n)]
-                  for i in range(n)]
+        points = choose(points, int(POINTS or SHARE[scenario]))
     died = 0
     for i, point in enumerate(points):
         try:
-            died += point in run(scenario, tmp_path / f"at{i}", point)
+            passed = run(scenario, tmp_path / f"at{i}", point)
         except BaseException as e:
             e.args = (f"killed at {point}: {e}", *e.args[1:])
             raise
+        died += point in passed
+        proof.count("kill points survived", point in passed)
     assert died, points
