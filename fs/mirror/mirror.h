@@ -183,8 +183,10 @@ int mirror_statfs(struct mirror *m, struct statvfs *out);
  * have changed it. -EBUSY: it is not as expected; nothing is changed. */
 int mirror_exchange(struct mirror *m, const char *path,
 	const struct entry *expect, int dir_fd, const char *name);
-/* Whether PATH is as the sandbox has it, at that path, and nobody has it open;
- * of a directory: it and everything below it. */
+/* Whether PATH is as the sandbox has it, at that path; of a directory: it and
+ * everything below it. */
+bool mirror_is_settled(struct mirror *m, const char *path);
+/* … and nobody has any of it open. */
 bool mirror_is_at_rest(struct mirror *m, const char *path);
 /* What the next quiet mirror_create() of PATH takes instead of an empty file.
  * PATH and NAME are borrowed until then, or until withdrawn with PATH NULL. */

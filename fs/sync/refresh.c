@@ -248,6 +248,8 @@ static void release(struct refresh *r)
 	plan_free(r->plan);
 	if (r->changed)
 		g_hash_table_destroy(r->changed);
+	if (r->moved)
+		g_ptr_array_free(r->moved, TRUE);
 	if (r->large)
 		g_ptr_array_free(r->large, TRUE);
 }
@@ -315,8 +317,11 @@ static int settle_listing(struct refresh *r, GError **err)
 		return -EIO;
 	if (specials_note(s, r->listing, err) < 0)
 		return -EIO;
+	r->moved = g_ptr_array_new();
 	r->changed = g_hash_table_new(g_str_hash, g_str_equal);
 	refresh_find_changed(r);
+	if (refresh_follow_moves(r, err) < 0)
+		return -EIO;
 	if (g_hash_table_size(r->changed) &&
 		stubs_follow(s, &r->ack_mirror, r->ack_remote, r->changed,
 			err) < 0)
@@ -351,8 +356,10 @@ int refresh_with(struct session *s, const struct call *call, bool *changed,
 	if (ret == 0 && !is_nothing_new(r.listing, since)) {
 		ret = settle_listing(&r, err);
 		if (changed)
-			*changed = ret == 0 && r.plan &&
-				(plan_count(r.plan) || r.large->len);
+			*changed = ret == 0 && r.moved &&
+				(r.moved->len ||
+					(r.plan && (plan_count(r.plan) ||
+							r.large->len)));
 	}
 	if (ret == 0 && s->follow)
 		g_clear_pointer(&s->follow, g_hash_table_destroy);

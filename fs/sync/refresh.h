@@ -17,6 +17,7 @@ struct refresh {
 	int staging_fd, made_fd, trash_fd;
 	bool vanished;		/* something was gone before it was fetched */
 	bool review;		/* paths that could run programs are held */
+	GPtrArray *moved;	/* paths that renames were applied to */
 	GPtrArray *large;	/* listed entries that become stubs */
 	struct call call;
 };
@@ -44,6 +45,12 @@ struct apply_options;
  * thread that session_is_refresh_tid() tells. */
 int refresh_apply_mounted(struct refresh *r, const struct apply_options *o,
 	GError **err);
+
+/* --- refresh_moves.c: what was renamed --------------------------------------- */
+
+/* Applies the sandbox's renames to the mount, rows and all; `changed` is then
+ * what remains. */
+int refresh_follow_moves(struct refresh *r, GError **err);
 
 /* --- refresh_large.c: what is not fetched at once ---------------------------- */
 

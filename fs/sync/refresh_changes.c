@@ -92,9 +92,27 @@ static void spare_unreadable(struct refresh *r)
 	}
 }
 
+/* A delta tells what is gone by the paths before a rename; of what was moved it
+ * lists everything. */
+static void note_gone_from_moved(struct refresh *r)
+{
+	for (size_t i = 0; r->moved->len && i < manifest_count(r->ack_remote);
+		i++) {
+		const char *path = manifest_at(r->ack_remote, i)->path;
+
+		for (guint k = 0; k < r->moved->len; k++)
+			if (path_is_within(
+				    path, g_ptr_array_index(r->moved, k)) &&
+				!manifest_find(r->listing->entries, path))
+				note_gone(r, path);
+	}
+}
+
 void refresh_find_changed(struct refresh *r)
 {
 	compare_listing(r);
+	if (!r->listing->full)
+		note_gone_from_moved(r);
 	spare_unreadable(r);
 }
 
