@@ -14,7 +14,7 @@ static bool is_text(GBytes *b)
 	return n <= TEXT_MERGE_LIMIT && !(n && memchr(data, '\0', n));
 }
 
-static git_merge_file_input input_of(GBytes *b)
+static git_merge_file_input input_of(GBytes *b, const char *label)
 {
 	git_merge_file_input in;
 	gsize n;
@@ -22,15 +22,16 @@ static git_merge_file_input input_of(GBytes *b)
 	git_merge_file_input_init(&in, GIT_MERGE_FILE_INPUT_VERSION);
 	in.ptr = g_bytes_get_data(b, &n);
 	in.size = n;
-	in.path = "file";
+	in.path = label;
 	in.mode = 0100644;
 	return in;
 }
 
-int git_text_merge(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out)
+int git_text_markers(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out)
 {
-	git_merge_file_input a = input_of(base), o = input_of(ours),
-			     t = input_of(theirs);
+	git_merge_file_input a = input_of(base, "before"),
+			     o = input_of(ours, "yours"),
+			     t = input_of(theirs, "sandbox");
 	git_merge_file_options options;
 	git_merge_file_result result = { 0 };
 	int r;
@@ -49,13 +50,23 @@ int git_text_merge(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out)
 	r = git_merge_file(&result, &a, &o, &t, &options);
 	if (r < 0) {
 		r = -EIO;
-	} else if (!result.automergeable) {
-		r = GIT_TEXT_CONFLICT;
 	} else {
 		*out = g_bytes_new(result.ptr, result.len);
-		r = GIT_TEXT_MERGED;
+		r = result.automergeable ? GIT_TEXT_MERGED : GIT_TEXT_CONFLICT;
 	}
 	git_merge_file_result_free(&result);
 	git_libgit2_shutdown();
+	return r;
+}
+
+int git_text_merge(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out)
+{
+	GBytes *merged = NULL;
+	int r = git_text_markers(base, ours, theirs, &merged);
+
+	if (r == GIT_TEXT_MERGED)
+		*out = merged;
+	else if (merged)
+		g_bytes_unref(merged);
 	return r;
 }

@@ -16,4 +16,8 @@ enum git_text_result {
  * library. */
 int git_text_merge(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out);
 
+/* The same for a person to finish: *OUT (caller's) is set for GIT_TEXT_CONFLICT,
+ * too, then with conflict markers, labelled "yours" and "sandbox". */
+int git_text_markers(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out);
+
 #endif

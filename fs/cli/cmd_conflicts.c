@@ -1,9 +1,12 @@
-/* conflicts: lists and settles what a refresh could not decide. */
+/* conflicts: lists and settles what a refresh or a restore could not decide. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/cli/cli.h"
+#include "fs/cli/report_text.h"
+#include "fs/cli/resolve.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/log.h"
@@ -24,18 +27,9 @@ struct request {
 /* A path of a line as it may be shown; g_free it. */
 static char *shown_path(const struct json *line, const char *key)
 {
-	g_autofree char *key64 = g_strconcat(key, "_base64", NULL);
-	const char *text = json_string(json_get(line, key));
-	const char *raw = json_string(json_get(line, key64));
-	g_autofree char *bytes = NULL;
-	gsize len;
+	g_autofree char *path = json_path(line, key);
 
-	if (raw) {
-		bytes = (char *)g_base64_decode(raw, &len);
-		bytes = g_realloc(bytes, len + 1);
-		bytes[len] = '\0';
-	}
-	return text || bytes ? path_display(text ? text : bytes) : NULL;
+	return path ? path_display(path) : NULL;
 }
 
 static void print_lines(const struct json *list, const char *word)
@@ -48,7 +42,9 @@ static void print_lines(const struct json *list, const char *word)
 
 		printf("%-10s %s%s%s", word, path, copy ? "\n           " : "",
 			copy ? copy : "");
-		printf("%s%s\n", why ? "\n           " : "", why ? why : "");
+		printf("%s%s%s\n", why ? "\n           " : "", why ? why : "",
+			!g_strcmp0(json_string(json_get(line, "where")),
+				"local") ? " (in the local directory)" : "");
 	}
 }
 
@@ -78,44 +74,38 @@ static int print(const struct request *q, const struct json *j, bool as_json)
 	return open ? EXIT_CONFLICTS : EXIT_DONE;
 }
 
-/* Asks the running session; NULL with *ERR. */
-static struct json *ask_live(struct ctl_client *c, const struct request *q,
-	GError **err)
+static struct json *list(const char *name, GError **err)
 {
-	g_autofree char *option = q->pattern
-		? g_strdup_printf("%d %s", (int)q->take, q->pattern) : NULL;
-	int code;
-	struct json *answer = live_call(
-		c, q->pattern ? "resolve" : "conflicts", option, &code, err);
-	const struct json *part = answer ? json_get(answer, "conflicts") : NULL;
-	g_autofree char *text = part ? json_to_text(part, false) : NULL;
+	struct ctl_client *c = live_connect(name);
+	struct session *s = c ? NULL : session_open(name, err);
+	struct json *j = s ? session_conflicts_json(s) : NULL;
 
-	json_free(answer);
-	return text ? json_parse(text, strlen(text), err) : NULL;
-}
-
-static struct json *ask_here(const struct request *q, GError **err)
-{
-	struct session *s = session_open(q->name, err);
-	struct json *j = NULL;
-
-	if (s && !q->pattern)
-		j = session_conflicts_json(s);
-	else if (s)
-		session_resolve(s, q->pattern, q->take, &j, err);
+	if (c)
+		j = cli_ask_conflicts(c, "conflicts", NULL, err);
 	session_close(s);
+	ctl_client_free(c);
 	return j;
 }
 
 static int run(const struct request *q, bool as_json)
 {
-	struct ctl_client *c = live_connect(q->name);
+	const struct resolve_request resolve = {
+		.pattern = q->pattern, .take = q->take,
+	};
 	g_autoptr(GError) why = NULL;
-	struct json *j = c ? ask_live(c, q, &why) : ask_here(q, &why);
-	int code = j ? print(q, j, as_json) : cli_fail(why);
+	struct json *j = q->pattern ? cli_resolve(q->name, &resolve, &why)
+				    : list(q->name, &why);
+	bool ask = !q->pattern && !as_json && isatty(STDIN_FILENO) &&
+		isatty(STDOUT_FILENO);
+	int code;
 
+	if (j && ask && lines_of(j, "conflicts") + lines_of(j, "held")) {
+		conflicts_ask(q->name, j);
+		json_free(j);
+		j = list(q->name, &why);
+	}
+	code = j ? print(q, j, as_json) : cli_fail(why);
 	json_free(j);
-	ctl_client_free(c);
 	return code;
 }
 

@@ -279,6 +279,8 @@ static void add_conflicts(GString *out, const struct json *report,
 			other, word);
 	}
 	add_more(out, n - MIN(n, SHOWN_LINES));
+	g_string_append_printf(out, "  one by one: sandmount conflicts %s\n",
+		style->name);
 }
 
 static size_t count_alike(const struct json *l, const char *why)

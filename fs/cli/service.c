@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fs/cli/outcome.h"
+#include "fs/cli/resolve.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/mutex.h"
@@ -98,19 +99,18 @@ static void on_conflicts(struct service *v, struct ctl_conn *conn,
 	answer(conn, j);
 }
 
-/* The option is TAKE (a digit), a blank and the pattern. */
 static void on_resolve(struct service *v, struct ctl_conn *conn,
 	const char *option)
 {
 	g_autoptr(GError) why = NULL;
 	struct json *resolved = NULL, *j;
+	struct cli_resolve r = { 0 };
 
-	if (*option < '0' + TAKE_LOCAL || *option > '0' + TAKE_MERGED ||
-		option[1] != ' ')
+	if (!cli_resolve_parse(&r, option))
 		fail(&why, FAIL_USAGE, "resolve: the request makes no sense");
 	else
-		session_resolve(v->session, option + 2,
-			(enum conflict_take)(*option - '0'), &resolved, &why);
+		session_resolve(v->session, &r.q, &resolved, &why);
+	cli_resolve_release(&r);
 	if (!resolved) {
 		answer(conn, failure(why));
 		return;

@@ -1,13 +1,16 @@
 #include "fs/sync/conflicts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fs/mirror/state.h"
 #include "fs/sync/refresh.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/fail.h"
+#include "merge/lib/io.h"
 #include "merge/lib/log.h"
 #include "merge/lib/path.h"
 #include "transport/json.h"
@@ -22,6 +25,7 @@ static void free_conflict(gpointer data)
 	g_free(c->copy);
 	g_free(c->kind);
 	g_free(c->why);
+	g_free(c->base);
 	g_free(c);
 }
 
@@ -55,17 +59,22 @@ static struct conflict *from_json(const struct json *j)
 	c->why = g_strdup(json_string(json_get(j, "why")));
 	c->mode = (unsigned)json_number(json_get(j, "mode"), 0);
 	c->gone = json_flag(json_get(j, "gone"), false);
+	c->home = json_flag(json_get(j, "home"), false);
+	c->base = g_strdup(json_string(json_get(j, "base")));
 	if (c->path && c->kind && !path_check(c->path, strlen(c->path)))
 		return c;
 	free_conflict(c);
 	return NULL;
 }
 
-static bool is_settled(struct session *s, const struct conflict *c)
+/* HOME: the local directory, negative when it cannot be looked at. */
+static bool is_settled(struct session *s, int home, const struct conflict *c)
 {
+	int root = c->home ? home : s->mirror_fd;
 	struct stat st;
 
-	return c->copy && beneath_stat(s->mirror_fd, c->copy, &st) == -ENOENT;
+	return c->copy && root >= 0 &&
+		beneath_stat(root, c->copy, &st) == -ENOENT;
 }
 
 GPtrArray *conflicts_load(struct session *s)
@@ -73,11 +82,13 @@ GPtrArray *conflicts_load(struct session *s)
 	GPtrArray *list = g_ptr_array_new_with_free_func(free_conflict);
 	g_autofree char *text = state_get(s->state, STATE_NAME);
 	struct json *j = text ? json_parse(text, strlen(text), NULL) : NULL;
+	autofd int home = s->options->local ? open(s->options->local,
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
 	for (size_t i = 0; j && i < json_count(j); i++) {
 		struct conflict *c = from_json(json_at(j, i));
 
-		if (c && is_settled(s, c))
+		if (c && is_settled(s, home, c))
 			free_conflict(c);
 		else if (c)
 			g_ptr_array_add(list, c);
@@ -92,7 +103,9 @@ static gint by_path(gconstpointer a, gconstpointer b)
 	const struct conflict *y = *(struct conflict *const *)b;
 	int r = path_compare(x->path, y->path);
 
-	return r ? r : g_strcmp0(x->copy, y->copy);
+	if (r == 0)
+		r = g_strcmp0(x->copy, y->copy);
+	return r ? r : x->home - y->home;
 }
 
 static void count(struct session *s, const GPtrArray *list)
@@ -126,6 +139,8 @@ int conflicts_store(struct session *s, GPtrArray *list, GError **err)
 		json_put_string(o, "why", c->why);
 		json_put_int(o, "mode", c->mode);
 		json_put_bool(o, "gone", c->gone);
+		json_put_bool(o, "home", c->home);
+		json_put_string(o, "base", c->base);
 		json_append(j, o);
 	}
 	text = json_to_text(j, false);
@@ -138,13 +153,14 @@ int conflicts_store(struct session *s, GPtrArray *list, GError **err)
 
 /* A later version of the same thing takes the place of the earlier. */
 static struct conflict *put(GPtrArray *list, const char *path,
-	const char *copy)
+	const char *copy, bool home)
 {
 	struct conflict *c;
 
 	for (guint i = 0; i < list->len; i++) {
 		c = g_ptr_array_index(list, i);
-		if (!strcmp(c->path, path) && !g_strcmp0(c->copy, copy)) {
+		if (!strcmp(c->path, path) && !g_strcmp0(c->copy, copy) &&
+			c->home == home) {
 			g_ptr_array_remove_index(list, i);
 			break;
 		}
@@ -152,6 +168,7 @@ static struct conflict *put(GPtrArray *list, const char *path,
 	c = g_new0(struct conflict, 1);
 	c->path = g_strdup(path);
 	c->copy = g_strdup(copy);
+	c->home = home;
 	g_ptr_array_add(list, c);
 	return c;
 }
@@ -192,7 +209,7 @@ static int note_held(struct refresh *r, GPtrArray *list,
 	const struct plan_op *op, GError **err)
 {
 	const struct entry *t = manifest_find(r->theirs, op->path);
-	struct conflict *c = put(list, op->path, NULL);
+	struct conflict *c = put(list, op->path, NULL, false);
 	g_autofree char *shown = path_display(op->path);
 	int e;
 
@@ -213,6 +230,30 @@ static bool is_conflict_op(const struct plan_op *op)
 		(op->outcome == PLAN_DONE || op->action == PLAN_REPORT);
 }
 
+/* The conflicts of a plan that was applied. */
+static void note_copy(GPtrArray *list, const struct plan_op *op, bool home)
+{
+	struct conflict *c = put(list, op->subject, op->copy, home);
+	char hex[DIGEST_HEX_LEN + 1];
+
+	c->kind = g_strdup(op->kind);
+	c->why = g_strdup(op->why);
+	if (op->base.type == ENTRY_FILE && (op->base.flags & ENTRY_HASHED)) {
+		digest_to_hex(&op->base.digest, hex);
+		c->base = g_strdup(hex);
+	}
+}
+
+int conflicts_note_home(struct session *s, const struct plan *p, GError **err)
+{
+	g_autoptr(GPtrArray) list = conflicts_load(s);
+
+	for (size_t i = 0; i < plan_count(p); i++)
+		if (is_conflict_op(plan_at(p, i)))
+			note_copy(list, plan_at(p, i), true);
+	return conflicts_store(s, list, err);
+}
+
 int conflicts_note(struct refresh *r, GError **err)
 {
 	g_autoptr(GPtrArray) list = conflicts_load(r->s);
@@ -220,15 +261,11 @@ int conflicts_note(struct refresh *r, GError **err)
 	for (size_t i = 0; i < plan_count(r->plan); i++) {
 		const struct plan_op *op = plan_at(r->plan, i);
 
-		if (is_conflict_op(op)) {
-			struct conflict *c = put(list, op->subject, op->copy);
-
-			c->kind = g_strdup(op->kind);
-			c->why = g_strdup(op->why);
-		} else if (is_held_op(r, op) &&
-			note_held(r, list, op, err) < 0) {
+		if (is_conflict_op(op))
+			note_copy(list, op, false);
+		else if (is_held_op(r, op) &&
+			note_held(r, list, op, err) < 0)
 			return -EIO;
-		}
 	}
 	return conflicts_store(r->s, list, err);
 }

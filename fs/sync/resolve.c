@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/mirror/base.h"
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
 #include "fs/sync/internal.h"
@@ -22,7 +23,24 @@
 #include "merge/plan.h"
 #include "transport/json.h"
 
-static void add_line(struct json *to, const struct conflict *c)
+/* The ancestor's file where it is still kept. */
+static void add_base(struct session *s, struct json *line,
+	const struct conflict *c)
+{
+	struct digest d;
+	autofd int fd = -1;
+
+	if (!c->base || !digest_from_hex(&d, c->base))
+		return;
+	fd = base_store_open(s->base, &d);
+	g_autofree char *name = g_strdup_printf("%.2s/%s", c->base, c->base + 2);
+
+	if (fd >= 0)
+		json_put_string(line, "base", name);
+}
+
+static void add_line(struct json *to, struct session *s,
+	const struct conflict *c)
 {
 	struct json *j = json_new_object();
 
@@ -33,7 +51,33 @@ static void add_line(struct json *to, const struct conflict *c)
 	json_put_string(j, "action", c->copy ? "copied" : "held");
 	json_put_string(j, "why", c->gone
 			? "deleted in the sandbox; review it first" : c->why);
+	json_put_string(j, "where", c->home ? "local" : "workspace");
+	add_base(s, j, c);
 	json_append(to, j);
+}
+
+static void put_root(struct json *j, const char *key, const char *dir,
+	const char *name)
+{
+	g_autofree char *path = g_build_filename(dir, name, NULL);
+
+	json_put_path(j, key, path);
+}
+
+/* Where the files of the lines are. */
+static struct json *roots_json(struct session *s)
+{
+	struct json *j = json_new_object();
+
+	if (s->mounted_at)
+		json_put_path(j, "workspace", s->mounted_at);
+	else
+		put_root(j, "workspace", s->dir, "mirror");
+	if (s->options->local)
+		json_put_path(j, "local", s->options->local);
+	put_root(j, "held", s->dir, "held");
+	put_root(j, "base", s->dir, "base");
+	return j;
 }
 
 struct json *session_conflicts_json(struct session *s)
@@ -48,12 +92,13 @@ struct json *session_conflicts_json(struct session *s)
 	for (guint i = 0; i < list->len; i++) {
 		const struct conflict *c = g_ptr_array_index(list, i);
 
-		add_line(c->copy ? conflicts : held, c);
+		add_line(c->copy ? conflicts : held, s, c);
 	}
 	g_ptr_array_unref(list);
 	json_put_string(j, "name", s->name);
 	json_put(j, "conflicts", conflicts);
 	json_put(j, "held", held);
+	json_put(j, "roots", roots_json(s));
 	return j;
 }
 
@@ -62,7 +107,7 @@ struct json *session_conflicts_json(struct session *s)
 struct settling {
 	struct session *s;
 	int root;	/* the mount, or the mirror when nothing is mounted */
-	enum conflict_take take;
+	const struct resolve_request *q;
 };
 
 /* FROM (in FROM_ROOT, a file or link) takes the place of PATH at once. MODE:
@@ -119,10 +164,35 @@ static int take_copy(const struct settling *w, const struct conflict *c)
 	return put_in_place(w, w->root, c->copy, c->path, mode);
 }
 
+/* Q->merged takes our version's place, if that still is what was merged. */
+static int take_merged(const struct settling *w, const struct conflict *c)
+{
+	struct digest d;
+	char hex[DIGEST_HEX_LEN + 1];
+	struct stat ours;
+	autofd int dir = -1, fd = beneath_open(w->root, c->path, O_RDONLY, 0);
+	g_autofree char *home = g_path_get_dirname(w->q->merged);
+	g_autofree char *name = g_path_get_basename(w->q->merged);
+	int r = fd < 0 ? fd : digest_fd(fd, &d, NULL);
+
+	if (r < 0)
+		return r;
+	digest_to_hex(&d, hex);
+	if (fstat(fd, &ours) < 0 || g_strcmp0(hex, w->q->merged_of))
+		return -ESTALE;
+	dir = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir < 0 ? -errno
+		       : put_in_place(w, dir, name, c->path, ours.st_mode);
+}
+
 static int settle_conflict(const struct settling *w, const struct conflict *c)
 {
-	int r = w->take == TAKE_SANDBOX ? take_copy(w, c) : 0;
+	int r = 0;
 
+	if (w->q->take == TAKE_SANDBOX)
+		r = take_copy(w, c);
+	else if (w->q->merged)
+		r = take_merged(w, c);
 	return r < 0 ? r : beneath_remove_all(w->root, c->copy);
 }
 
@@ -152,7 +222,7 @@ static int settle_held(const struct settling *w, const struct conflict *c)
 	g_autofree char *from = g_strconcat("held/", c->path, NULL);
 	int r = 0;
 
-	if (w->take != TAKE_SANDBOX) {
+	if (w->q->take != TAKE_SANDBOX) {
 		r = send_ours(w->s, c);
 	} else if (c->gone) {
 		r = beneath_unlink(w->root, c->path, 0);
@@ -167,33 +237,48 @@ static int settle_held(const struct settling *w, const struct conflict *c)
 
 /* --- all that match ----------------------------------------------------------- */
 
-static bool matches(const struct glob *g, const struct conflict *c)
+static bool matches(const struct resolve_request *q, const struct glob *g,
+	const struct conflict *c)
 {
+	if (!g)
+		return !strcmp(c->path, q->path) && c->home == q->home &&
+			!g_strcmp0(c->copy, q->copy);
 	return glob_match(g, c->path, strlen(c->path)) ||
 		(c->copy && glob_match(g, c->copy, strlen(c->copy)));
 }
 
-static int settle_all(const struct settling *w, const char *pattern,
-	struct json *done, GError **err)
+static int settle_one(const struct settling *w, const struct conflict *c,
+	GError **err)
+{
+	g_autofree char *shown = path_display(c->path);
+	int r;
+
+	if (c->home)
+		return conflicts_settle_home(w->s, c, w->q, err);
+	r = c->copy ? settle_conflict(w, c) : settle_held(w, c);
+	if (r == -ESTALE)
+		return fail(err, FAIL_FAILED, "conflicts: %s: it changed "
+			"meanwhile; look at it again", shown);
+	return r < 0 ? fail_errno(err, r, "conflicts: settle %s", shown) : 0;
+}
+
+static int settle_all(const struct settling *w, struct json *done, GError **err)
 {
 	g_autoptr(GPtrArray) list = conflicts_load(w->s);
-	struct glob *g = glob_new(pattern);
+	struct glob *g = w->q->pattern ? glob_new(w->q->pattern) : NULL;
 	int r = 0, n = 0;
 
 	for (guint i = 0; r == 0 && i < list->len;) {
 		struct conflict *c = g_ptr_array_index(list, i);
-		g_autofree char *shown = path_display(c->path);
 
-		if (!matches(g, c)) {
+		if (!matches(w->q, g, c)) {
 			i++;
 			continue;
 		}
-		r = c->copy ? settle_conflict(w, c) : settle_held(w, c);
-		if (r < 0) {
-			fail_errno(err, r, "conflicts: settle %s", shown);
+		r = settle_one(w, c, err);
+		if (r < 0)
 			break;
-		}
-		add_line(done, c);
+		add_line(done, w->s, c);
 		g_ptr_array_remove_index(list, i);
 		n++;
 	}
@@ -204,14 +289,15 @@ static int settle_all(const struct settling *w, const char *pattern,
 	if (r == 0 && n == 0)
 		return fail(err, FAIL_FAILED,
 			"conflicts: nothing open matches %s; `sandmount "
-			"conflicts %s` lists what is", pattern, w->s->name);
+			"conflicts %s` lists what is",
+			w->q->pattern ? w->q->pattern : "that path", w->s->name);
 	return r < 0 ? -EIO : 0;
 }
 
-static int resolve_in_flow(struct session *s, const char *pattern,
-	enum conflict_take take, struct json *done, GError **err)
+static int resolve_in_flow(struct session *s, const struct resolve_request *q,
+	struct json *done, GError **err)
 {
-	struct settling w = { .s = s, .root = s->mirror_fd, .take = take };
+	struct settling w = { .s = s, .root = s->mirror_fd, .q = q };
 	autofd int mount = -1;
 	int r;
 
@@ -221,24 +307,23 @@ static int resolve_in_flow(struct session *s, const char *pattern,
 		if (mount < 0)
 			return fail_errno(err, -errno, "open the mount at %s",
 				s->mounted_at);
-		return settle_all(&w, pattern, done, err);
+		return settle_all(&w, done, err);
 	}
 	/* Below the node table's back: it is made anew. */
-	r = session_load(s, err) < 0 ? -EIO
-				     : settle_all(&w, pattern, done, err);
+	r = session_load(s, err) < 0 ? -EIO : settle_all(&w, done, err);
 	if (session_reload_mirror(s, r == 0 ? err : NULL) < 0)
 		r = -EIO;
 	return r;
 }
 
-int session_resolve(struct session *s, const char *pattern,
-	enum conflict_take take, struct json **out, GError **err)
+int session_resolve(struct session *s, const struct resolve_request *q,
+	struct json **out, GError **err)
 {
 	struct json *done = json_new_array();
 	int r;
 
 	session_enter_flow(s);
-	r = resolve_in_flow(s, pattern, take, done, err);
+	r = resolve_in_flow(s, q, done, err);
 	session_leave_flow(s);
 	session_wake(s);
 	*out = json_new_object();

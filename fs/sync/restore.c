@@ -87,7 +87,7 @@ static int mark(void *ctx, const struct plan *p, size_t index, GError **err)
 }
 
 /* Applies a plan that is journalled, and keeps all its outcomes. */
-static int apply_journalled(struct restore *r, struct plan *p,
+int restore_apply(struct restore *r, struct plan *p,
 	const struct apply_options *o, GError **err)
 {
 	int ret;
@@ -204,7 +204,7 @@ static bool has_changed_ops(const struct plan *p)
 	return false;
 }
 
-static struct apply_options apply_options_for(struct restore *r)
+struct apply_options restore_apply_options(struct restore *r)
 {
 	r->content = (struct content){
 		.open_theirs = open_theirs, .open_base = open_base, .ctx = r,
@@ -242,6 +242,7 @@ static int store_rebased(struct restore *r, GError **err)
 		state_store(state, STATE_BASE_MOUNT, theirs, err) < 0 ||
 		state_save_plan(state, "undo", r->all, err) < 0 ||
 		state_set(state, "undo-trash", r->trash, err) < 0 ||
+		conflicts_note_home(r->s, r->all, err) < 0 ||
 		state_drop_plan(state, "restore", err) < 0) {
 		state_rollback(state);
 		return -EIO;
@@ -252,7 +253,7 @@ static int store_rebased(struct restore *r, GError **err)
 /* Plans, and applies what was planned until nothing changes under it. */
 static int merge_rounds(struct restore *r, GError **err)
 {
-	struct apply_options ao = apply_options_for(r);
+	struct apply_options ao = restore_apply_options(r);
 
 	for (int i = 0; i < RESTORE_ROUNDS; i++) {
 		g_autoptr(plan_auto) plan = NULL;
@@ -274,7 +275,7 @@ static int merge_rounds(struct restore *r, GError **err)
 		if (i > 0)
 			drop_reported(r->all, plan);
 		if (state_save_plan(r->s->state, "restore", plan, err) < 0 ||
-			apply_journalled(r, plan, &ao, err) < 0)
+			restore_apply(r, plan, &ao, err) < 0)
 			return -EIO;
 		again = has_changed_ops(plan);
 		if (again && i + 1 == RESTORE_ROUNDS)
@@ -290,14 +291,14 @@ static int merge_rounds(struct restore *r, GError **err)
 static int finish_interrupted(struct restore *r, GError **err)
 {
 	struct plan *plan = NULL;
-	struct apply_options ao = apply_options_for(r);
+	struct apply_options ao = restore_apply_options(r);
 
 	if (state_load_plan(r->s->state, "restore", &plan, err) < 0)
 		return -EIO;
 	if (!plan)
 		return 0;
 	log_write(LOG_INFO, "finishing an interrupted restore");
-	int ret = apply_journalled(r, plan, &ao, err);
+	int ret = restore_apply(r, plan, &ao, err);
 
 	if (ret == 0)
 		keep_lines(r->all, plan);
@@ -307,7 +308,7 @@ static int finish_interrupted(struct restore *r, GError **err)
 
 /* The id of this restore: an interrupted one's, so that its temporaries and
  * trash are found, else a new one, kept before anything is written. */
-static int choose_id(struct restore *r, GError **err)
+int restore_choose_id(struct restore *r, GError **err)
 {
 	struct plan *open_plan = NULL;
 	g_autofree char *old = state_get(r->s->state, "restore-id");
@@ -343,7 +344,7 @@ static int load_bases(struct restore *r, GError **err)
 		r->s->name, r->s->name);
 }
 
-static int lock_local(struct restore *r, GError **err)
+int restore_lock_local(struct restore *r, GError **err)
 {
 	r->local_fd = session_open_local(r->s, &r->replaced, err);
 	if (r->local_fd < 0)
@@ -398,7 +399,7 @@ static void fetch_missing(struct restore *r)
 	r->unsent = true;
 }
 
-static void release(struct restore *r)
+void restore_release(struct restore *r)
 {
 	if (r->local_fd >= 0)
 		close(r->local_fd);
@@ -419,8 +420,8 @@ static void release(struct restore *r)
 
 static int run(struct restore *r, GError **err)
 {
-	if (load_bases(r, err) < 0 || lock_local(r, err) < 0 ||
-		choose_id(r, err) < 0 || restore_open_dirs(r, err) < 0)
+	if (load_bases(r, err) < 0 || restore_lock_local(r, err) < 0 ||
+		restore_choose_id(r, err) < 0 || restore_open_dirs(r, err) < 0)
 		return -EIO;
 	if (!r->o->dry_run && finish_interrupted(r, err) < 0)
 		return -EIO;
@@ -456,7 +457,7 @@ static int conclude(struct restore *r, struct report *rep, GError **err)
 	int code = report_exit_code(rep);
 
 	mutex_lock(&r->s->lock);
-	r->s->last_conflicts = plan_list_count(rep->plan, PLAN_CONFLICTS);
+	r->s->last_conflicts = 0;	/* they are open ones now */
 	r->s->last_held = plan_list_count(rep->plan, PLAN_HELD);
 	mutex_unlock(&r->s->lock);
 	restore_expire_trash(r);
@@ -507,7 +508,7 @@ static int restore_in_flow(struct session *s, const struct restore_options *o,
 		}
 	}
 	restore_close_dirs(&r);
-	release(&r);
+	restore_release(&r);
 	return ret;
 }
 

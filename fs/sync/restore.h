@@ -24,6 +24,20 @@ struct restore {
 	bool damaged, replaced, fold_case, interrupted, unsent;
 };
 
+/* --- fs/sync/restore.c ------------------------------------------------ */
+
+/* Opens the local directory and takes its lock. FAIL_PENDING: another process
+ * writes there. */
+int restore_lock_local(struct restore *r, GError **err);
+/* r->id, and whether an earlier restore's plan is still open (r->interrupted,
+ * whose id it then is). */
+int restore_choose_id(struct restore *r, GError **err);
+struct apply_options restore_apply_options(struct restore *r);
+/* Applies P, which is journalled as "restore", and keeps its outcomes. */
+int restore_apply(struct restore *r, struct plan *p,
+	const struct apply_options *o, GError **err);
+void restore_release(struct restore *r);
+
 /* --- fs/sync/restore_dirs.c ------------------------------------------- */
 
 /* Opens this restore's trash (beside the local directory's file system where

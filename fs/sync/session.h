@@ -154,18 +154,34 @@ bool session_is_refresh_tid(struct session *s, int tid);
  * is gone at once, unless ALLOW_DELETES. */
 int session_refresh(struct session *s, bool allow_deletes, GError **err);
 
-/* {"name","conflicts":[…],"held":[…]}, lines as in the restore's report: what a
- * person has to look at (fs/sync/conflicts.h). */
+/* {"name","conflicts":[…],"held":[…],"roots":{"workspace","local","held",
+ * "base"}}: what
+ * a person has to look at (fs/sync/conflicts.h). Lines as in the restore's
+ * report with "where" ("workspace", "local": the root its files are below; a
+ * held path's other version is below "held") and, where it is known and still
+ * there, "base", the ancestor's file below that root. */
 struct json *session_conflicts_json(struct session *s);
 enum conflict_take {
 	TAKE_LOCAL,	/* the mount's version */
 	TAKE_SANDBOX,	/* the sandbox's */
 	TAKE_MERGED,	/* the mount's as it is by now: merged by hand */
 };
-/* Settles all whose path or copy the glob PATTERN matches. *DONE: {"name",
- * "resolved":[…]}. FAIL_FAILED when none matches. */
-int session_resolve(struct session *s, const char *pattern,
-	enum conflict_take take, struct json **done, GError **err);
+/* What is to be settled: all whose path or copy the glob PATTERN matches, or,
+ * with PATTERN NULL, the one at PATH (with COPY, NULL of a held path) at HOME or
+ * in the workspace. */
+struct resolve_request {
+	const char *pattern;
+	const char *path, *copy;
+	bool home;
+	enum conflict_take take;
+	/* Of the one, TAKE_MERGED: a file with what takes the place of our
+	 * version (NULL: ours is merged already), as long as that still has
+	 * digest MERGED_OF (hex). */
+	const char *merged, *merged_of;
+};
+/* *DONE: {"name","resolved":[…]}. FAIL_FAILED when nothing matches. */
+int session_resolve(struct session *s, const struct resolve_request *q,
+	struct json **done, GError **err);
 
 struct restore_options {
 	bool dry_run;		/* plan only */

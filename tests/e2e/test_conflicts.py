@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from conftest import paths, remove, tree, write
+from conftest import SANDMOUNT, paths, remove, tree, write
+from terminal import Terminal
 
 TEXT = "".join(f"line {i}\n" for i in range(30))
 
@@ -44,7 +45,8 @@ def test_equal_is_equal(box):
     both(box, "a.txt", edit(1, "same"), edit(1, "same"))
     both(box, "new", "new\n", "new\n")
     settle(box)
-    assert conflicts(box, 0) == {"name": "box", "conflicts": [], "held": []}
+    r = conflicts(box, 0)
+    assert (r["name"], r["conflicts"], r["held"]) == ("box", [], [])
     assert sorted(os.listdir(box.mnt)) == sorted(
         ["a.txt", "b.txt", "sub", "blob", "run.sh", "new"])
 
@@ -220,3 +222,169 @@ def test_held_paths_are_the_users_to_write(box):
         "[core]\n\tpager = evil\n"
     assert (box.remote / ".envrc").read_text() == "mine\n"
     conflicts(box, 0)
+
+
+# --- what a restore left at home --------------------------------------------
+
+@pytest.fixture
+def home(world):
+    """Three conflicts in the local directory, none in the workspace."""
+    for name in ("a.txt", "b.txt", "sub/c.txt"):
+        write(world.local / name, TEXT, 0o755)
+    world.prepare()
+    for name in ("a.txt", "b.txt", "sub/c.txt"):
+        write(world.local / name, edit(3, "mine").replace("9\n", "mine too\n"))
+        write(world.remote / name, edit(3, "theirs"))
+    world.restore(check=3)
+    return world
+
+
+def test_conflicts_at_home_are_listed_and_settled(home):
+    r = conflicts(home, 3)
+    assert paths(r, "conflicts") == ["a.txt", "b.txt", "sub/c.txt"]
+    assert {line["where"] for line in r["conflicts"]} == {"local"}
+    assert home.status()["conflicts"] == 3
+    mine = (home.local / "a.txt").read_text()
+    home.run("conflicts", "box", "resolve", "a.txt", "--take", "local",
+             check=0)
+    assert (home.local / "a.txt").read_text() == mine
+    home.run("conflicts", "box", "resolve", "sub/*", "--take", "sandbox",
+             check=0)
+    assert (home.local / "sub/c.txt").read_text() == edit(3, "theirs")
+    assert os.access(home.local / "sub/c.txt", os.X_OK)
+    trash = home.session() / "trash"
+    assert mine in [p.read_text() for p in trash.rglob("sub/c.txt")]
+    assert paths(conflicts(home, 3), "conflicts") == ["b.txt"]
+    # By hand is as good.
+    remove(home.local / "b.txt.box.conflict")
+    conflicts(home, 0)
+    # Nothing of it comes back.
+    r = home.restore(check=0).json
+    assert r["applied"] == [] and r["conflicts"] == []
+    assert not [n for n in tree(home.local) if b"conflict" in n]
+    assert home.status()["conflicts"] == 0
+
+
+def test_a_directory_against_a_file_at_home(world):
+    write(world.local / "x", "x\n")
+    write(world.local / "y" / "inner", "y\n")
+    world.prepare()
+    write(world.local / "x", "mine\n")
+    remove(world.remote / "x")
+    write(world.remote / "x" / "deep" / "f", "theirs\n", 0o644)
+    write(world.local / "y" / "mine", "mine\n")
+    remove(world.remote / "y")
+    write(world.remote / "y", "theirs\n")
+    world.restore(check=3)
+    r = conflicts(world, 3)
+    assert {line["kind"] for line in r["conflicts"]} == {"dir", "file"}
+    world.run("conflicts", "box", "resolve", "**", "--take", "sandbox",
+              check=0)
+    assert (world.local / "x" / "deep" / "f").read_text() == "theirs\n"
+    assert (world.local / "y").read_text() == "theirs\n"
+    assert sorted(os.listdir(world.local)) == ["x", "y"]
+    conflicts(world, 0)
+
+
+def test_mounted_while_conflicts_at_home_are_settled(world):
+    write(world.local / "a.txt", TEXT)
+    world.mount("--poll", "3600")
+    write(world.local / "a.txt", edit(3, "mine"))
+    write(world.mnt / "a.txt", edit(3, "theirs"))
+    world.restore(check=3)
+    assert (world.mnt / "a.txt").read_text() == edit(3, "theirs")
+    world.run("conflicts", "box", "resolve", "a.txt", "--take", "sandbox",
+              check=0)
+    assert (world.local / "a.txt").read_text() == edit(3, "theirs")
+    assert world.umount(check=0).json["conflicts"] == []
+
+
+# --- on a terminal -----------------------------------------------------------
+
+def talk(world, **env):
+    return Terminal([SANDMOUNT, "conflicts", "box"],
+                    env=dict(world.env, PAGER="cat", **env))
+
+
+PROMPT = r"\[\?\]: $"
+
+
+def answer(t, text, then):
+    t.type(text + "\n")
+    t.wait_for(then)
+    t.raw = b""
+
+
+def test_conversation_at_home(home):
+    """One by each way, the editor being a script that sees markers."""
+    editor = home.top / "my editor"
+    write(editor, f"#!/bin/sh\ncp \"$1\" '{home.top}/seen'\n"
+          "sed -i -e '/^<<<<<<< /d' -e '/^=======$/d' -e '/^>>>>>>> /d' "
+          "\"$1\"\n", 0o755)
+    mine = (home.local / "a.txt").read_text()
+    with talk(home, EDITOR=f"'{editor}'", VISUAL="") as t:
+        t.wait_for(r"\(1 of 3\) a\.txt: both sides changed the same lines")
+        t.wait_for(PROMPT)
+        answer(t, "d", r"\+theirs 3[\s\S]*" + PROMPT)
+        answer(t, "x", r"no more questions[\s\S]*" + PROMPT)
+        answer(t, "m", r"Settled[\s\S]*\(2 of 3\) b\.txt[\s\S]*" + PROMPT)
+        answer(t, "n", r"\(3 of 3\) sub/c\.txt[\s\S]*" + PROMPT)
+        answer(t, "s", r"Settled[\s\S]*conflict +b\.txt")
+        assert t.wait() == 3
+    seen = (home.top / "seen").read_text()
+    assert "<<<<<<< yours\nmine 3\n" in seen
+    assert "theirs 3\n>>>>>>> sandbox\n" in seen
+    # What only one side changed is merged already, by the ancestor.
+    assert seen.count("<<<<<<<") == 1 and "mine too" in seen
+    text = (home.local / "a.txt").read_text()
+    assert text == mine.replace("mine 3\n", "mine 3\ntheirs 3\n")
+    assert (home.local / "sub/c.txt").read_text() == edit(3, "theirs")
+    assert paths(conflicts(home, 3), "conflicts") == ["b.txt"]
+    with talk(home) as t:
+        t.wait_for(PROMPT)
+        answer(t, "q", r"conflict +b\.txt")
+        assert t.wait() == 3
+
+
+def test_markers_and_changes_meanwhile(home):
+    """An editor that leaves the markers; one that takes long while the file
+    changes."""
+    with talk(home, EDITOR="true", VISUAL="") as t:
+        t.wait_for(PROMPT)
+        answer(t, "m", r"markers are left[\s\S]*\[y/N\] $")
+        answer(t, "", PROMPT)
+        answer(t, "q", "conflict")
+        assert t.wait() == 3
+    slow = home.top / "slow"
+    write(slow, f"#!/bin/sh\necho changed >'{home.local}/a.txt'\n"
+          "echo merged >\"$1\"\n", 0o755)
+    with talk(home, EDITOR=str(slow), VISUAL="") as t:
+        t.wait_for(PROMPT)
+        answer(t, "m", r"it changed meanwhile[\s\S]*" + PROMPT)
+        answer(t, "q", "conflict")
+        assert t.wait() == 3
+    assert (home.local / "a.txt").read_text() == "changed\n"
+    assert (home.local / "a.txt.box.conflict").exists()
+
+
+def test_conversation_while_mounted(box):
+    """In the workspace, with the user's mergetool; a held path."""
+    write(box.home / ".gitconfig", "[merge]\n\ttool = mine\n"
+          "[mergetool \"mine\"]\n\tcmd = cat \"$LOCAL\" \"$REMOTE\" >"
+          "\"$MERGED\"\n\ttrustExitCode = true\n")
+    both(box, "a.txt", edit(3, "mine"), edit(3, "theirs"))
+    write(box.remote / ".envrc", "export X=1\n")
+    settle_held = box.run("flush", "box").code
+    box.run("refresh", "box", check=0)
+    box.run("flush", "box", check=0)
+    assert settle_held in (0, 4)
+    with talk(box) as t:
+        t.wait_for(r"\(1 of 2\) a\.txt[\s\S]*" + PROMPT)
+        answer(t, "t", r"Settled[\s\S]*\(2 of 2\) \.envrc[\s\S]*" + PROMPT)
+        answer(t, "s", r"nothing to look at")
+        assert t.wait() == 0
+    assert (box.mnt / "a.txt").read_text() == \
+        edit(3, "mine") + edit(3, "theirs")
+    assert (box.mnt / ".envrc").read_text() == "export X=1\n"
+    assert not (box.mnt / "a.txt.box.conflict").exists()
+    settle(box)
