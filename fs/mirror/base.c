@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,11 +11,18 @@
 #include "merge/apply.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/io.h"
+#include "merge/lib/mutex.h"
 
 enum { NAME_LEN = DIGEST_HEX_LEN + 2, SNIFF = 8192 };
 
+/* Where taken files are until they are sorted, by inode number: the number is
+ * in use as long as the name is, so no two are the same. */
+#define TAKEN "new"
+
 struct base_store {
 	int dir_fd;
+	struct mutex sorting;
+	_Atomic bool has_taken;
 };
 
 struct base_store *base_store_new(int dir_fd)
@@ -22,11 +30,16 @@ struct base_store *base_store_new(int dir_fd)
 	struct base_store *b = g_new0(struct base_store, 1);
 
 	b->dir_fd = dir_fd;
+	mutex_init(&b->sorting, RANK_STATE);
+	/* A killed process may have left some. */
+	b->has_taken = true;
 	return b;
 }
 
 void base_store_free(struct base_store *b)
 {
+	if (b)
+		mutex_destroy(&b->sorting);
 	g_free(b);
 }
 
@@ -95,10 +108,67 @@ int base_store_keep(struct base_store *b, int fd, struct digest *digest)
 	return r;
 }
 
+int base_store_take(struct base_store *b, int root_fd, const char *path,
+	uint64_t ino)
+{
+	char name[40];
+	int r;
+
+	snprintf(name, sizeof(name), TAKEN "/%llu", (unsigned long long)ino);
+	r = renameat(root_fd, path, b->dir_fd, name) < 0 ? -errno : 0;
+	if (r == -ENOENT && mkdirat(b->dir_fd, TAKEN, 0700) == 0)
+		r = renameat(root_fd, path, b->dir_fd, name) < 0 ? -errno : 0;
+	if (r == 0)
+		atomic_store(&b->has_taken, true);
+	return r;
+}
+
+/* One taken file: under its digest, or off the disk. */
+static void sort_one(struct base_store *b, const char *name)
+{
+	autofd int fd = -1;
+	struct digest d;
+	int r;
+
+	/* Whatever its owner allowed: it is nobody's but ours now. */
+	beneath_chmod(b->dir_fd, name, 0600);
+	fd = beneath_open(b->dir_fd, name, O_RDONLY | O_NONBLOCK, 0);
+	r = fd < 0 ? fd : is_worth(fd);
+	if (r > 0)
+		r = digest_fd(fd, &d, NULL) == 0 &&
+			publish(b, name, &d) == 0;
+	if (r <= 0)
+		beneath_unlink(b->dir_fd, name, 0);
+}
+
+static void sort_all(struct base_store *b)
+{
+	g_autofree char *path = g_strdup_printf(
+		"/proc/self/fd/%d/" TAKEN, b->dir_fd);
+	g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
+	const char *name;
+
+	while (d && (name = g_dir_read_name(d))) {
+		g_autofree char *full = g_strconcat(TAKEN "/", name, NULL);
+
+		sort_one(b, full);
+	}
+}
+
+void base_store_sort(struct base_store *b)
+{
+	mutex_lock(&b->sorting);
+	/* Cleared first: what is taken meanwhile is for the next time. */
+	if (atomic_exchange(&b->has_taken, false))
+		sort_all(b);
+	mutex_unlock(&b->sorting);
+}
+
 int base_store_open(struct base_store *b, const struct digest *digest)
 {
 	char name[NAME_LEN];
 
+	base_store_sort(b);
 	name_of(digest, name);
 	return beneath_open(b->dir_fd, name, O_RDONLY, 0);
 }
@@ -144,6 +214,7 @@ int base_store_collect(struct base_store *b, const struct manifest *a,
 	const char *name;
 	int r = 0;
 
+	base_store_sort(b);
 	add_digests(keep, a);
 	add_digests(keep, c);
 	while (d && r == 0 && (name = g_dir_read_name(d)))

@@ -5,6 +5,7 @@
  * by content: DIR/ab/cdef… named by SHA-256. Files over the text limit or
  * holding a NUL byte in their first 8 KiB are not kept.
  */
+#include <stdint.h>
 #include <glib.h>
 #include "merge/lib/digest.h"
 #include "merge/manifest.h"
@@ -17,6 +18,17 @@ void base_store_free(struct base_store *b);
  * rename, not fsynced. *DIGEST is their digest. 0 when kept or there already,
  * 1 when not worth keeping, negative errno. */
 int base_store_keep(struct base_store *b, int fd, struct digest *digest);
+/* In place of unlinking PATH below ROOT_FD, in one step: a file with one name
+ * that nobody has open. Negative errno: nothing is changed. Its bytes are under
+ * their digest, or gone when not worth keeping, after base_store_sort(); a kill
+ * between the two loses nothing. INO: of the file. May be called with any lock
+ * held. */
+int base_store_take(struct base_store *b, int root_fd, const char *path,
+	uint64_t ino);
+/* Reads all that was taken: once before bytes are asked for, done by the
+ * functions below, and now and then, so that the disk gets its space back.
+ * Holds a lock of RANK_STATE. */
+void base_store_sort(struct base_store *b);
 /* A readable descriptor, or -ENOENT. */
 int base_store_open(struct base_store *b, const struct digest *digest);
 /* Removes what neither A nor B (may be NULL) refers to. */

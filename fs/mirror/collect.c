@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "fs/mirror/base.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/io.h"
 #include "merge/lib/path.h"
@@ -171,6 +172,7 @@ struct mirror_changes *mirror_collect(struct mirror *m, uint64_t max_entries,
 	GPtrArray *taken;
 
 	out->list = g_ptr_array_new_with_free_func(free_change);
+	base_store_sort(m->config.base);
 	mutex_lock(&m->lock);
 	m->flight = g_ptr_array_new();
 	m->collected = out;

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/mirror/base.h"
 #include "fs/mirror/node.h"
+#include "merge/apply.h"
 #include "merge/lib/path.h"
 
 /* Attributes of a node that lost a name: from another name or an open file. */
@@ -58,6 +60,29 @@ static int find_place(struct mirror *m, const struct mirror_caller *c,
 	return *p ? 0 : -ENOENT;
 }
 
+/* A file whose bytes are to be kept and that goes away whole: nobody has it
+ * open, and it has no other name. */
+static bool can_be_taken(const struct node *n)
+{
+	return S_ISREG(n->mode) && n->content == CONTENT_COMPLETE &&
+		n->nlink == 1 && !n->files && !n->pins && !n->writing &&
+		n->size <= TEXT_MERGE_LIMIT && n->names &&
+		n->names->acked && !n->names->content;
+}
+
+static int remove_from_disk(struct mirror *m, const struct place *p, int flags)
+{
+	g_autofree char *path = place_path(p);
+
+	if (can_be_taken(p->node) &&
+		base_store_take(m->config.base, m->config.root_fd, path,
+			p->node->ino) == 0)
+		return 0;
+	if (!(flags & AT_REMOVEDIR))
+		keep_base(m, p->node);
+	return unlinkat(m->config.root_fd, path, flags) < 0 ? -errno : 0;
+}
+
 static int remove_name(struct mirror *m, const struct mirror_caller *c,
 	uint64_t parent, const char *name, int flags)
 {
@@ -66,15 +91,10 @@ static int remove_name(struct mirror *m, const struct mirror_caller *c,
 	mutex_lock(&m->lock);
 	int r = find_place(m, c, parent, name, &p);
 
-	if (r == 0) {
-		g_autofree char *path = place_path(p);
-
-		if (!(flags & AT_REMOVEDIR))
-			keep_base(m, p->node);
-		r = unlinkat(m->config.root_fd, path, flags) < 0 ? -errno : 0;
-		if (r == 0)
-			drop_place(m, c, p);
-	}
+	if (r == 0)
+		r = remove_from_disk(m, p, flags);
+	if (r == 0)
+		drop_place(m, c, p);
 	mutex_unlock(&m->lock);
 	if (r == 0)
 		wake(m, c);
