@@ -1,6 +1,7 @@
 /* The mounted life of a session. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -326,6 +327,8 @@ int daemon_run(struct start *s, const struct mount_options *m,
 		g_autofree char *shown = path_display(mountpoint);
 
 		log_write(LOG_INFO, "mounted at %s", shown);
+		/* What the listings took is several times what is kept. */
+		malloc_trim(0);
 		if (adapter_loop(l.adapter, &why) < 0)
 			log_write(LOG_ERROR, "%s", why->message);
 		code = end(&l);

@@ -12,8 +12,10 @@ int mirror_getattr(struct mirror *m, uint64_t node, struct stat *st)
 	mutex_lock(&m->lock);
 	struct node *n = node_find(m, node);
 
-	if (n)
+	if (n) {
+		node_current(m, n);
 		node_get_stat(n, st);
+	}
 	mutex_unlock(&m->lock);
 	return n ? 0 : -ESTALE;
 }

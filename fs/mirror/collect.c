@@ -44,6 +44,7 @@ static void describe(struct mirror *m, const struct place *p,
 {
 	struct stat st;
 
+	node_current(m, p->node);
 	node_get_stat(p->node, &st);
 	st.st_ino = p->node->ino;
 	entry_from_stat(&c->now, &st);

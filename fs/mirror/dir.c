@@ -53,11 +53,11 @@ static void take_snapshot(struct mirror_dir *d)
 	g_ptr_array_sort(d->names, by_name);
 }
 
-static void give(struct node *n, const char *name, off_t next,
+static void give(struct mirror *m, struct node *n, const char *name,
 	struct mirror_dirent *out)
 {
+	node_current(m, n);
 	out->name = name;
-	out->next = next;
 	out->attr.node = n->id;
 	out->attr.generation = 0;
 	node_get_stat(n, &out->attr.st);
@@ -75,11 +75,13 @@ static int read_locked(struct mirror *m, struct mirror_dir *d, off_t off,
 	if (off == 0 || !d->loaded)
 		take_snapshot(d);
 	if (off == 0) {
-		give(d->node, ".", 1, out);
+		out->next = 1;
+		give(m, d->node, ".", out);
 		return 0;
 	}
 	if (off == 1) {
-		give(parent_of(m, d->node), "..", 2, out);
+		out->next = 2;
+		give(m, parent_of(m, d->node), "..", out);
 		return 0;
 	}
 	for (; off - 2 < (off_t)d->names->len; off++) {
@@ -88,7 +90,8 @@ static int read_locked(struct mirror *m, struct mirror_dir *d, off_t off,
 
 		if (!p)
 			continue;	/* removed meanwhile */
-		give(p->node, name, off + 1, out);
+		out->next = off + 1;
+		give(m, p->node, name, out);
 		p->node->lookups += with_ref;
 		return 0;
 	}

@@ -8,8 +8,10 @@
 #include "fs/mirror/node.h"
 #include "fs/mirror/want_internal.h"
 
-static void fill_attr(struct node *n, struct mirror_attr *out)
+static void fill_attr(struct mirror *m, struct node *n,
+	struct mirror_attr *out)
 {
+	node_current(m, n);
 	out->node = n->id;
 	out->generation = 0;
 	node_get_stat(n, &out->st);
@@ -35,7 +37,7 @@ int mirror_lookup(struct mirror *m, uint64_t parent, const char *name,
 		r = -ENAMETOOLONG;
 	} else if (p) {
 		p->node->lookups++;
-		fill_attr(p->node, out);
+		fill_attr(m, p->node, out);
 		r = 0;
 	}
 	mutex_unlock(&m->lock);
@@ -91,32 +93,18 @@ static int give_to_caller(struct mirror *m, const struct mirror_caller *c,
 		? -errno : 0;
 }
 
-/* Enters what was just made at PATH into the table. */
-static int adopt(struct mirror *m, const struct mirror_caller *c,
-	struct node *dir, const char *name, const char *path,
-	struct mirror_attr *out, struct node **made)
+/* Enters what was just made as NAME in DIR, for the caller, into the table. */
+static struct node *adopt(struct mirror *m, const struct mirror_caller *c,
+	struct node *dir, const char *name, const struct stat *st)
 {
-	g_autofree char *dir_path = node_path(dir);
-	struct place *p;
-	struct node *n;
-	struct stat st;
-	int r;
+	struct node *n = node_take(m, st);
+	struct place *p = place_add(m, dir, name, n);
 
-	if (fstatat(m->config.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	r = give_to_caller(m, c, dir, path, &st);
-	if (r < 0)
-		return r;
-	n = node_take(m, &st);
-	p = place_add(m, dir, name, n);
-	node_refresh(m, dir, dir_path);
+	dir->outdated = true;
 	if (!c->quiet)
 		mark_dirty(m, p, true);
 	n->lookups++;
-	fill_attr(n, out);
-	if (made)
-		*made = n;
-	return 0;
+	return n;
 }
 
 struct creation {
@@ -133,14 +121,20 @@ static int create(struct mirror *m, const struct mirror_caller *c,
 {
 	g_autofree char *path = NULL;
 	struct node *dir;
+	struct stat st;
 
 	mutex_lock(&m->lock);
 	int r = new_path(m, c, parent, name, &dir, &path);
 
 	if (r == 0)
 		r = call(m->config.root_fd, path, what);
+	if (r == 0 && fstatat(m->config.root_fd, path, &st,
+			      AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
 	if (r == 0)
-		r = adopt(m, c, dir, name, path, out, NULL);
+		r = give_to_caller(m, c, dir, path, &st);
+	if (r == 0)
+		fill_attr(m, adopt(m, c, dir, name, &st), out);
 	mutex_unlock(&m->lock);
 	if (r == 0)
 		wake(m, c);
@@ -159,10 +153,11 @@ static int call_mknod(int root, const char *path, const struct creation *what)
 }
 
 /* The sticky bit a new file was made with is only remembered. */
-static void show_sticky(struct node *n, mode_t mode, struct mirror_attr *out)
+static void show_sticky(struct mirror *m, struct node *n, mode_t mode,
+	struct mirror_attr *out)
 {
 	n->sticky = (mode & S_ISVTX) != 0;
-	fill_attr(n, out);
+	fill_attr(m, n, out);
 }
 
 int mirror_mknod(struct mirror *m, const struct mirror_caller *c,
@@ -178,7 +173,7 @@ int mirror_mknod(struct mirror *m, const struct mirror_caller *c,
 	if (r == 0 && S_ISREG(mode) && (mode & S_ISVTX)) {
 		mutex_lock(&m->lock);
 		/* Held by the reference that was just given. */
-		show_sticky(node_find(m, out->node), mode, out);
+		show_sticky(m, node_find(m, out->node), mode, out);
 		mutex_unlock(&m->lock);
 	}
 	return r;
@@ -254,15 +249,13 @@ int mirror_link(struct mirror *m, const struct mirror_caller *c, uint64_t node,
 	if (r == 0)
 		r = link_node(m, n, path);
 	if (r == 0) {
-		g_autofree char *dir_path = node_path(dir);
-
 		p = place_add(m, dir, name, n);
 		node_refresh(m, n, path);
-		node_refresh(m, dir, dir_path);
+		dir->outdated = true;
 		if (!c->quiet)
 			mark_dirty(m, p, true);
 		n->lookups++;
-		fill_attr(n, out);
+		fill_attr(m, n, out);
 	}
 	mutex_unlock(&m->lock);
 	if (r == 0)
@@ -290,38 +283,57 @@ static int backing_flags(int flags)
 			O_DIRECT)) | O_NOFOLLOW | O_CLOEXEC;
 }
 
+/* The file PATH, to be made by the caller with MODE, as an open descriptor; ST
+ * is what it is then. */
+static int make_file(struct mirror *m, const struct mirror_caller *c,
+	const char *path, int flags, mode_t mode, struct stat *st)
+{
+	int fd = c->quiet ? take_offer(m, path, flags) : -ENOENT;
+	bool offered = fd >= 0;
+
+	if (fd == -ENOENT) {
+		fd = openat(m->config.root_fd, path,
+			flags | O_CREAT | O_EXCL, mode);
+		fd = fd < 0 ? -errno : fd;
+	}
+	if (fd < 0)
+		return fd;
+	/* Our own umask must not count a second time. */
+	if (fstat(fd, st) < 0 ||
+		(!offered && (st->st_mode & 07777) != mode &&
+			(fchmod(fd, mode) < 0 || fstat(fd, st) < 0))) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
 int mirror_create(struct mirror *m, const struct mirror_caller *c,
 	uint64_t parent, const char *name, int flags, mode_t mode,
 	struct mirror_attr *attr, struct mirror_file **out)
 {
 	g_autofree char *path = NULL;
-	struct node *dir, *n = NULL;
-	bool offered = false;
+	struct node *dir, *n;
+	struct stat st;
 	int fd = -1;
 
 	mutex_lock(&m->lock);
 	int r = new_path(m, c, parent, name, &dir, &path);
 
-	if (r == 0 && c->quiet) {
-		fd = take_offer(m, path, backing_flags(flags));
-		r = fd < 0 && fd != -ENOENT ? fd : 0;
-		offered = fd >= 0;
+	if (r == 0) {
+		fd = make_file(m, c, path, backing_flags(flags), mode & 06777,
+			&st);
+		r = fd < 0 ? fd : give_to_caller(m, c, dir, path, &st);
 	}
-	if (r == 0 && fd < 0) {
-		fd = openat(m->config.root_fd, path,
-			backing_flags(flags) | O_CREAT | O_EXCL, mode & 06777);
-		r = fd < 0 ? -errno : 0;
-	}
-	if (r == 0 && !offered && fchmod(fd, mode & 06777) < 0)
-		r = -errno;
-	if (r == 0)
-		r = adopt(m, c, dir, name, path, attr, &n);
-	if (r == 0)
-		show_sticky(n, mode, attr);
-	if (r == 0)
+	if (r == 0) {
+		n = adopt(m, c, dir, name, &st);
+		show_sticky(m, n, mode, attr);
 		*out = new_file(n, fd, flags);
-	else if (fd >= 0)
+	} else if (fd >= 0) {
 		close(fd);
+	}
 	mutex_unlock(&m->lock);
 	if (r == 0)
 		wake(m, c);
@@ -342,7 +354,7 @@ static int adopt_unnamed(struct mirror *m, const struct mirror_caller *c,
 		return -errno;
 	n = node_take(m, &st);
 	n->lookups++;
-	fill_attr(n, attr);
+	fill_attr(m, n, attr);
 	return 0;
 }
 

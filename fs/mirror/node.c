@@ -27,6 +27,7 @@ static struct timespec from_ns(int64_t ns)
 
 void node_set_stat(struct node *n, const struct stat *st)
 {
+	n->outdated = false;
 	n->ino = st->st_ino;
 	n->mode = st->st_mode;
 	if (S_ISREG(n->mode)) {
@@ -37,7 +38,7 @@ void node_set_stat(struct node *n, const struct stat *st)
 	n->nlink = (uint32_t)st->st_nlink;
 	n->uid = st->st_uid;
 	n->gid = st->st_gid;
-	n->rdev = st->st_rdev;
+	n->rdev = (uint32_t)st->st_rdev;
 	n->atime_ns = to_ns(&st->st_atim);
 	n->ctime_ns = to_ns(&st->st_ctim);
 	/* Half written, its size and mtime are not the file's. */
@@ -196,6 +197,15 @@ int node_refresh(struct mirror *m, struct node *n, const char *path)
 		return -errno;
 	node_set_stat(n, &st);
 	return 0;
+}
+
+void node_current(struct mirror *m, struct node *n)
+{
+	g_autofree char *path = n->outdated ? node_path(n) : NULL;
+
+	if (path)
+		node_refresh(m, n, path);
+	n->outdated = false;
 }
 
 struct place *place_at(struct mirror *m, const char *path)

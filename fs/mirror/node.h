@@ -35,7 +35,7 @@ struct place {
 	uint64_t seq;		/* of the first change since clean */
 	int64_t since_ns;	/* when that was */
 	uint32_t flight;	/* index + 1 in the collection under way */
-	bool acked, dirty, content;
+	bool acked : 1, dirty : 1, content : 1;
 	char name[];
 };
 
@@ -53,14 +53,16 @@ struct node {
 	uint64_t ino, size, blocks;
 	int64_t atime_ns, mtime_ns, ctime_ns;
 	uint32_t mode, nlink, uid, gid;
-	uint64_t rdev;
+	uint32_t rdev;		/* as Linux numbers devices: 12 + 20 bits */
 	uint32_t pins;		/* open directories; fetches under way */
 	uint32_t writing;	/* writes of data under way */
-	bool stale;		/* the kernel has pages of earlier content */
-	bool cached;		/* the kernel's pages are of this content */
-	bool sticky;		/* a file to which a user gave that bit: shown,
+	bool stale : 1;		/* the kernel has pages of earlier content */
+	bool cached : 1;		/* the kernel's pages are of this content */
+	bool sticky : 1;		/* a file to which a user gave that bit: shown,
 				 * never in `mode`, not on disk */
-	bool unasked;		/* its bytes came unasked and were not opened */
+	bool outdated : 1;		/* a directory in which names changed since its
+				 * attributes were read: node_current() */
+	bool unasked : 1;		/* its bytes came unasked and were not opened */
 	uint8_t content;	/* enum content_state */
 };
 
@@ -124,6 +126,7 @@ struct node *node_find(struct mirror *m, uint64_t id);
 /* The node of ST: an existing one (a hard link) or a new one. */
 struct node *node_take(struct mirror *m, const struct stat *st);
 void node_set_stat(struct node *n, const struct stat *st);
+/* As N says; of a directory node_current() first. */
 void node_get_stat(const struct node *n, struct stat *st);
 /* Frees N if nothing holds it. */
 void node_release(struct mirror *m, struct node *n);
@@ -140,6 +143,9 @@ char *node_path(const struct node *n);
 char *child_path(const struct node *n, const char *name);
 /* lstat of PATH into N. 0 or negative errno. */
 int node_refresh(struct mirror *m, struct node *n, const char *path);
+/* Reads the attributes again if names changed in the directory N: so that a
+ * thousand files made in it cost one such call. */
+void node_current(struct mirror *m, struct node *n);
 /* The place at PATH, or NULL. */
 struct place *place_at(struct mirror *m, const char *path);
 

@@ -25,14 +25,6 @@ static void refresh_unlinked(struct mirror *m, struct node *n)
 		n->nlink = n->nlink && !is_dir(n) ? n->nlink - 1 : 0;
 }
 
-static void refresh_dir(struct mirror *m, struct node *dir)
-{
-	g_autofree char *path = node_path(dir);
-
-	if (path)
-		node_refresh(m, dir, path);
-}
-
 /* Takes a place that is off the disk out of the table. */
 static void drop_place(struct mirror *m, const struct mirror_caller *c,
 	struct place *p)
@@ -43,7 +35,7 @@ static void drop_place(struct mirror *m, const struct mirror_caller *c,
 		note_gone(m, p);
 	place_remove(m, p);
 	refresh_unlinked(m, n);
-	refresh_dir(m, dir);
+	dir->outdated = true;
 	node_release(m, n);
 }
 
@@ -78,6 +70,8 @@ static int remove_from_disk(struct mirror *m, const struct place *p, int flags)
 		base_store_take(m->config.base, m->config.root_fd, path,
 			p->node->ino) == 0)
 		return 0;
+	/* While it still can be asked. */
+	node_current(m, p->node);
 	if (!(flags & AT_REMOVEDIR))
 		keep_base(m, p->node);
 	return unlinkat(m->config.root_fd, path, flags) < 0 ? -errno : 0;
@@ -188,8 +182,8 @@ static void rename_place(struct mirror *m, const struct mirror_caller *c,
 		}
 	}
 	refresh_unlinked(m, n);
-	refresh_dir(m, from);
-	refresh_dir(m, dir);
+	from->outdated = true;
+	dir->outdated = true;
 }
 
 static void swap_nodes(struct place *a, struct place *b)
@@ -233,8 +227,8 @@ static void exchange_places(struct mirror *m, const struct mirror_caller *c,
 	}
 	refresh_unlinked(m, a->node);
 	refresh_unlinked(m, b->node);
-	refresh_dir(m, a->parent);
-	refresh_dir(m, b->parent);
+	a->parent->outdated = true;
+	b->parent->outdated = true;
 }
 
 static bool is_reserved(const struct mirror *m, const struct node *dir,
@@ -263,6 +257,8 @@ static int rename_locked(struct mirror *m, const struct mirror_caller *c,
 		keep_base(m, dst->node);
 	if (flags & RENAME_EXCHANGE)
 		keep_base(m, src->node);
+	if (dst)
+		node_current(m, dst->node);
 	if (renameat2(m->config.root_fd, from, m->config.root_fd, to, flags) <
 		0)
 		return -errno;
