@@ -58,6 +58,9 @@ if [ "$(cat "$s/checked" 2>/dev/null)" != "$n" ]; then
 	echo "$n" >"$s/checked" ||
 		{ rm -rf "$s/stage"; echo "failed no space"; exit 0; }
 fi
+# Written beforehand: the disk may be full afterwards.
+echo "$n" >"$s/done.new" ||
+	{ rm -rf "$s/stage"; echo "failed no space"; exit 0; }
 sh "$c/do" "$s" >"$s/errors" 2>&1
 {
 	echo done
@@ -68,6 +71,6 @@ sh "$c/do" "$s" >"$s/errors" 2>&1
 	fi
 	sed -n '1,20s/^/X /p' "$s/errors"
 	echo Z
-} >"$s/result" && echo "$n" >"$s/done"
+} >"$s/result" && mv "$s/done.new" "$s/done"
 cat "$s/result"
 rm -rf "$s/stage"

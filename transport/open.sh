@@ -1,6 +1,6 @@
 # Finds out about the sandbox and makes our directory in the workspace.
-# ROOT RUNTIME ID CREATE: prints KEY VALUE lines, the first of them the state:
-# fresh, known or gone.
+# ROOT RUNTIME ID CREATE LEAST: prints KEY VALUE lines, the first of them the
+# state: fresh, known, gone or older (its last batch is before LEAST).
 root=$1 rt=$2 s=$2/.session-$3
 for t in tar find stat xargs sort mkdir rm mv ln cat chmod; do
 	command -v $t >/dev/null 2>&1 || echo "missing $t"
@@ -10,10 +10,16 @@ if [ ! -d "$root" ]; then
 	mkdir -p "$root" || { echo "cannot make $root"; exit 0; }
 fi
 cd "$root" || { echo "cannot enter $root"; exit 0; }
+state=gone
 if [ "$(cat "$s/mark" 2>/dev/null)" = "$3" ]; then
+	state=known
+	[ "$5" = 0 ] || [ "$(cat "$s/done" 2>/dev/null)" -ge "$5" ] \
+		2>/dev/null || state=older
+fi
+if [ $state = known ]; then
 	echo known
 else
-	[ "$4" = 1 ] || { echo gone; exit 0; }
+	[ "$4" = 1 ] || { echo $state; exit 0; }
 	mkdir -p "$rt" || { echo "cannot make $root/$rt"; exit 0; }
 	[ -f "$rt/.gitignore" ] || echo '*' >"$rt/.gitignore"
 	rm -rf "$s"

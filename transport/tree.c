@@ -7,10 +7,11 @@
 #include "merge/lib/path.h"
 #include "transport/check.sh.h"
 #include "transport/hash.sh.h"
+#include "transport/older.sh.h"
 #include "transport/open.sh.h"
 #include "transport/remove.sh.h"
 
-enum { ANSWER_LIMIT = 1 << 20, EXIT_GONE = 81 };
+enum { ANSWER_LIMIT = 1 << 20, EXIT_GONE = 81, EXIT_OLDER = 82 };
 
 static int collect(void *ctx, const void *buf, size_t len)
 {
@@ -72,6 +73,17 @@ int tree_gone(const struct tree *t, GError **err)
 		name, t->root);
 }
 
+static int older(const struct tree *t, GError **err)
+{
+	g_autofree char *name = host(t);
+
+	return fail(err, FAIL_GONE,
+		"%s: the workspace %s was put back to an older state, as by a "
+		"snapshot; nothing was taken as deleted or changed: `sandmount "
+		"restore` merges what the mirror holds, `prepare` sends it "
+		"again", name, t->root);
+}
+
 int tree_garbled(const struct tree *t, const char *what, GError **err)
 {
 	g_autofree char *name = host(t);
@@ -87,6 +99,10 @@ int tree_run(struct tree *t, const char *what, const char *script,
 {
 	g_autoptr(GPtrArray) args = g_ptr_array_new();
 	g_autofree char *stderr_text = NULL;
+	uint64_t least = __atomic_load_n(&t->least, __ATOMIC_ACQUIRE);
+	g_autofree char *guarded = least
+		? g_strdup_printf("sm_least=%" G_GUINT64_FORMAT "\n%s%s", least,
+			script_older, script) : NULL;
 	int code = 0;
 
 	g_ptr_array_add(args, t->root);
@@ -95,11 +111,14 @@ int tree_run(struct tree *t, const char *what, const char *script,
 	for (; more && *more; more++)
 		g_ptr_array_add(args, (gpointer)*more);
 	g_ptr_array_add(args, NULL);
-	if (remote_run(t->remote, script, (const char *const *)args->pdata,
-		    call, in, out, &code, &stderr_text, err) < 0)
+	if (remote_run(t->remote, guarded ? guarded : script,
+		    (const char *const *)args->pdata, call, in, out, &code,
+		    &stderr_text, err) < 0)
 		return -EIO;
 	if (code == EXIT_GONE)
 		return tree_gone(t, err);
+	if (code == EXIT_OLDER)
+		return older(t, err);
 	if (code != 0) {
 		g_autofree char *name = host(t);
 		g_autofree char *why = path_display(g_strchomp(stderr_text));
@@ -140,6 +159,8 @@ static int take_probe(struct tree *t, char *const *lines, GError **err)
 	for (char *const *l = lines; *l; l++) {
 		if (!strcmp(*l, "gone"))
 			return tree_gone(t, err);
+		if (!strcmp(*l, "older"))
+			return older(t, err);
 		if (g_str_has_prefix(*l, "missing ") ||
 			g_str_has_prefix(*l, "cannot "))
 			return refuse(t, *l, err);
@@ -156,14 +177,16 @@ static int take_probe(struct tree *t, char *const *lines, GError **err)
 	return 0;
 }
 
-static int probe(struct tree *t, bool create, const struct call *call,
-	GError **err)
+static int probe(struct tree *t, const struct tree_config *c,
+	const struct call *call, GError **err)
 {
+	g_autofree char *least =
+		g_strdup_printf("%" G_GUINT64_FORMAT, c->applied);
 	struct answer a = {
 		.text = g_string_new(NULL), .limit = ANSWER_LIMIT,
 	};
 	struct sink out = answer_sink(&a);
-	const char *more[] = { create ? "1" : "0", NULL };
+	const char *more[] = { c->create ? "1" : "0", least, NULL };
 	int r = tree_run(t, "the first question", script_open, more, call,
 		NULL, &out, err);
 
@@ -172,6 +195,7 @@ static int probe(struct tree *t, bool create, const struct call *call,
 
 		r = take_probe(t, lines, err);
 	}
+	t->least = t->fresh ? 0 : c->applied;
 	g_string_free(a.text, TRUE);
 	return r;
 }
@@ -185,7 +209,7 @@ struct tree *tree_open(struct remote *r, const struct tree_config *c,
 	t->root = g_strdup(remote_spec(r)->remote_cwd);
 	t->runtime = g_strdup(c->runtime_dir);
 	t->id = g_strdup(c->session_id);
-	if (probe(t, c->create, call, err) == 0)
+	if (probe(t, c, call, err) == 0)
 		return t;
 	tree_close(t);
 	return NULL;
@@ -205,6 +229,11 @@ void tree_close(struct tree *t)
 const char *tree_root(const struct tree *t)
 {
 	return t->root;
+}
+
+uint64_t tree_applied(const struct tree *t)
+{
+	return __atomic_load_n(&t->least, __ATOMIC_ACQUIRE);
 }
 
 bool tree_is_fresh(const struct tree *t)
@@ -230,6 +259,7 @@ int tree_check(struct tree *t, const struct call *call, GError **err)
 
 int tree_remove_session(struct tree *t, const struct call *call, GError **err)
 {
+	t->least = 0;
 	return tree_run(t, "removing the session", script_remove, NULL, call,
 		NULL, NULL, err);
 }

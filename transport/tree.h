@@ -28,6 +28,10 @@ struct tree_config {
 	const char *runtime_dir; /* one path component, default ".sandmount" */
 	bool create;	/* make the workspace directory and the mark if missing;
 			 * else a missing one is FAIL_GONE */
+	/* The last batch that is known to be done there, 0: none. A workspace
+	 * that has only done earlier ones is an older state of itself: as a
+	 * missing one, also for every later call. */
+	uint64_t applied;
 };
 
 /* Probes the userland in one command: sh, tar, find, stat or a find with
@@ -43,6 +47,8 @@ const char *tree_root(const struct tree *t);
 /* True when the mark was made by this open (a new, emptied or replaced
  * workspace): whatever was acknowledged before is void. */
 bool tree_is_fresh(const struct tree *t);
+/* The last batch that is known to be done there; 0: none. */
+uint64_t tree_applied(const struct tree *t);
 /* "GNU tar 1.34, findutils" …, for doctor and logs; borrowed. */
 const char *tree_userland(const struct tree *t);
 /* Whether the sandbox keeps and tells sub-second mtimes. */

@@ -448,6 +448,8 @@ static int take_answer(struct tree *t, struct batch *b, const GString *text,
 	else
 		r = other ? take_other(t, b, &a, err)
 			  : take_done(t, b, &a, call, err);
+	if (r == 0 && !other)
+		__atomic_store_n(&t->least, b->number, __ATOMIC_RELEASE);
 	g_hash_table_destroy(a.now);
 	g_hash_table_destroy(a.old);
 	g_string_free(a.errors, TRUE);

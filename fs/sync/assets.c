@@ -183,7 +183,8 @@ static int send_batch(struct assets *a)
 	next = g_strdup_printf("%" PRIu64, a->batch->number);
 	if (state_set(a->s->state, "batch", next, a->err) < 0)
 		return -EIO;
-	if (tree_apply(a->s->tree, a->batch, &call, &stats, a->err) < 0)
+	if (tree_apply(a->s->tree, a->batch, &call, &stats, a->err) < 0 ||
+		session_note_applied(a->s, a->err) < 0)
 		return -EIO;
 	for (guint i = 0; i < a->batch->ops->len; i++) {
 		struct batch_op *op = g_ptr_array_index(a->batch->ops, i);

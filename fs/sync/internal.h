@@ -144,6 +144,9 @@ char *extent_text(struct session *s);
 
 /* --- fs/sync/lifetime.c ----------------------------------------------- */
 
+/* Remembers the last batch that is known to be done in the sandbox (tree.h),
+ * for the next process of this session. After session_connect. */
+int session_note_applied(struct session *s, GError **err);
 /* Renews the sandbox's life once and notes its end. After session_connect. */
 int lifetime_renew(struct session *s, GError **err);
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -377,17 +378,33 @@ int session_connect(struct session *s, GError **err)
 		.create = state_count(s->state, STATE_ACK_REMOTE) == 0,
 	};
 	struct call call = session_call(s);
+	g_autofree char *applied = state_get(s->state, "applied");
 
 	if (s->tree)
 		return 0;
+	c.applied = applied ? strtoull(applied, NULL, 10) : 0;
 	if (!s->remote)
 		s->remote = remote_open(s->spec, &call, err);
 	if (!s->remote || check_identity(s, c.create, &call, err) < 0)
 		return -EIO;
 	s->tree = tree_open(s->remote, &c, &call, err);
-	if (s->tree)
-		lifetime_renew(s, NULL);
-	return s->tree ? 0 : -EIO;
+	if (!s->tree)
+		return -EIO;
+	if (tree_is_fresh(s->tree) && session_note_applied(s, err) < 0) {
+		tree_close(s->tree);
+		s->tree = NULL;
+		return -EIO;
+	}
+	lifetime_renew(s, NULL);
+	return 0;
+}
+
+int session_note_applied(struct session *s, GError **err)
+{
+	g_autofree char *text =
+		g_strdup_printf("%" PRIu64, tree_applied(s->tree));
+
+	return state_set(s->state, "applied", text, err);
 }
 
 void session_unload_mirror(struct session *s)

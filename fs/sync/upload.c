@@ -186,6 +186,10 @@ static int acknowledge(struct round *r, struct upload_result *out,
 		out->ops++;
 		out->deleted += op->kind == BATCH_DELETE;
 	}
+	if (session_note_applied(r->s, err) < 0) {
+		state_rollback(state);
+		return -EIO;
+	}
 	return state_commit(state, err);
 }
 

@@ -309,6 +309,36 @@ def test_replaced(world, box):
     assert box.tree() == before
 
 
+def test_older_state(world, box):
+    """Its disk comes back as it was at an earlier time, from a snapshot: what
+    is missing since then was not deleted, what is old is no edit."""
+    for i in range(5):
+        write(world.local / f"f{i}", f"{i}\n")
+    mount(world, box)
+    box.sh(f"cp -a {box.root} {box.root}.snapshot")
+    write(world.mnt / "new", "new\n")
+    write(world.mnt / "f0", "edited\n")
+    remove(world.mnt / "f1")
+    flush(world)
+    before = tree(world.mnt)
+    assert box.tree() == before
+    box.sh(f"mv {box.root} {box.root}.gone && "
+           f"mv {box.root}.snapshot {box.root}")
+    r = world.run("refresh", "box")
+    assert r.code != 0 and "older state" in r.err, r
+    world.wait_state("offline")
+    world.umount(check=None)
+    assert tree(world.local) == before
+    prepare(world, box)
+    assert box.tree() == before
+    # And that is a beginning like any other.
+    mount(world, box)
+    write(world.mnt / "f2", "edited\n")
+    flush(world)
+    assert box.tree() == tree(world.mnt)
+    world.umount()
+
+
 def test_expiry(world, box):
     """When its life ends is told; what was not sent goes home all the same."""
     write(world.local / "a", "a\n")
