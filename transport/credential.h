@@ -5,7 +5,8 @@
  * regular file of this user that nobody else may read), its apiKeyCommand
  * (what it prints, within 30 s), or the environment variable ENV; the first of
  * these that the spec names counts. Surrounding white space goes; what is left
- * must be one line of printable ASCII.
+ * must be one line of printable ASCII. From the first question on this process
+ * leaves no core file, in which the key would be.
  */
 #include <glib.h>
 

@@ -2,6 +2,7 @@
 processes; also with every kind of fault."""
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import time
@@ -228,6 +229,18 @@ def test_keys(cloud):
     found = subprocess.run(["grep", "-rlF", clouds.E2b.KEY, str(cloud.top)],
                            capture_output=True, text=True)
     assert found.stdout == "", found.stdout
+
+
+def test_no_core_file_has_the_key(cloud):
+    write(cloud.local / "a", "a\n")
+    cloud.mount()
+    proc = pathlib.Path(f"/proc/{cloud.daemon_pid()}")
+    assert int((proc / "coredump_filter").read_text(), 16) == 0
+    [line] = [line for line in (proc / "limits").read_text().splitlines()
+              if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
+    assert clouds.E2b.KEY.encode() not in (proc / "cmdline").read_bytes()
+    cloud.umount()
 
 
 def new_spec(world):
