@@ -39,5 +39,6 @@ void batch_free(struct batch *b)
 	if (!b)
 		return;
 	g_ptr_array_free(b->ops, TRUE);
+	g_free(b->refusal);
 	g_free(b);
 }

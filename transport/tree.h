@@ -142,7 +142,10 @@ struct batch_op {
 	bool expect_any;      /* prepare: whatever is there is replaced; the old
 			       * version stays in the session directory */
 	/* Results. */
-	enum { BATCH_TODO, BATCH_DONE, BATCH_DIVERGED, BATCH_SKIPPED } result;
+	enum {
+		BATCH_TODO, BATCH_DONE, BATCH_DIVERGED, BATCH_SKIPPED,
+		BATCH_REFUSED,	/* the sandbox could not: it has what it had */
+	} result;
 	struct entry remote;  /* what the sandbox has there now (at `to` for a
 			       * MOVE); path NULL, target owned */
 };
@@ -161,6 +164,9 @@ struct batch {
 	bool (*still_same)(void *ctx, const struct batch_op *op);
 	void (*progress)(void *ctx, uint64_t bytes);	/* may be NULL */
 	void *ctx;
+	char *refusal;	      /* result: the first line of what the sandbox's
+			       * tools said where an op is BATCH_REFUSED, fit
+			       * to be shown; NULL when they said nothing */
 };
 struct batch *batch_new(uint64_t number);
 struct batch_op *batch_add(struct batch *b, enum batch_kind kind,

@@ -289,6 +289,25 @@ static GHashTable *find_refilled(const struct batch *b)
 	return paths;
 }
 
+static bool same_identity(const struct entry *a, const struct entry *b)
+{
+	if (a->type != b->type || a->mode != b->mode)
+		return false;
+	return a->type == ENTRY_DIR ||
+		(a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns &&
+			a->ino == b->ino &&
+			(a->type == ENTRY_LINK || a->size == b->size));
+}
+
+/* The sandbox has exactly what it had: its tools could not do it. */
+static bool is_untouched(const struct batch_op *op, const struct record *now)
+{
+	struct entry absent = { 0 };
+
+	return op->kind == BATCH_MOVE
+		? !now : same_identity(now ? &now->e : &absent, &op->expect);
+}
+
 static void settle_op(const struct tree *t, struct batch_op *op,
 	const struct answer_records *a, GHashTable *refilled)
 {
@@ -315,8 +334,10 @@ static void settle_op(const struct tree *t, struct batch_op *op,
 		done = now && now->e.type == ENTRY_FILE;
 		break;
 	}
-	op->result = done ? BATCH_DONE
-		: op->kind == BATCH_DELETE ? BATCH_DIVERGED : BATCH_SKIPPED;
+	op->result = done			? BATCH_DONE
+		: is_untouched(op, now)		? BATCH_REFUSED
+		: op->kind == BATCH_DELETE	? BATCH_DIVERGED
+						: BATCH_SKIPPED;
 }
 
 /* Somebody wrote between the check and the rename: their bytes go back into
@@ -347,7 +368,8 @@ static int take_done(struct tree *t, struct batch *b,
 		if (op->result != BATCH_TODO)
 			continue;
 		settle_op(t, op, a, refilled);
-		undone |= op->result == BATCH_SKIPPED;
+		undone |= op->result == BATCH_SKIPPED ||
+			op->result == BATCH_REFUSED;
 		if ((op->kind == BATCH_PUT || op->kind == BATCH_DELETE) &&
 			!is_old_as_expected(op,
 				g_hash_table_lookup(a->old, op->path))) {
@@ -356,22 +378,15 @@ static int take_done(struct tree *t, struct batch *b,
 		}
 	}
 	if (undone && a->errors->len) {
-		g_autofree char *shown = path_display(a->errors->str);
+		g_autofree char *line = g_strndup(a->errors->str,
+			strcspn(a->errors->str, "\n"));
 
+		g_free(b->refusal);
+		b->refusal = path_display(line);
 		log_write(LOG_WARNING, "the sandbox could not apply all: %s",
-			shown);
+			b->refusal);
 	}
 	return raced->len ? put_back(t, raced, call, err) : 0;
-}
-
-static bool same_identity(const struct entry *a, const struct entry *b)
-{
-	if (a->type != b->type || a->mode != b->mode)
-		return false;
-	return a->type == ENTRY_DIR ||
-		(a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns &&
-			a->ino == b->ino &&
-			(a->type == ENTRY_LINK || a->size == b->size));
 }
 
 /* Nothing was done because something is not as expected: which. */
@@ -494,7 +509,7 @@ static void reset_results(struct batch *b)
 	for (guint i = 0; i < b->ops->len; i++) {
 		struct batch_op *op = g_ptr_array_index(b->ops, i);
 
-		if (op->result == BATCH_SKIPPED)
+		if (op->result == BATCH_SKIPPED || op->result == BATCH_REFUSED)
 			op->result = BATCH_TODO;
 	}
 }

@@ -351,6 +351,10 @@ static void derive_file(struct derive *d, guint i, const GPtrArray *staying)
 	if (mode_only && (acked.mode == c->now.mode ||
 				c->now.type == ENTRY_LINK))
 		goto out;	/* only its place changed */
+	if (!mode_only && refusals_hold_back(d->s, c->path, &c->now)) {
+		defer(d, i);
+		goto out;
+	}
 	op = add_op(d, mode_only ? BATCH_CHMOD : BATCH_PUT, c->path, i);
 	plan_entry_set(&op->entry, &c->now);
 	/* A directory that is deleted first leaves nothing to expect. */

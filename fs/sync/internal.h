@@ -44,6 +44,7 @@ struct session {
 	struct tree *tree;
 	struct session_progress progress;
 	const char *mounted_at;	/* owned; NULL unless mounted */
+	struct refusals *refusals;	/* NULL: none so far */
 	bool allow_emptied;	/* of the flow that runs: take it as deletions
 				 * that nothing is left in the sandbox */
 	GHashTable *follow;	/* paths that are left out and that the next
@@ -57,6 +58,7 @@ struct session {
 				 * while the network is waited for */
 	enum session_state st;
 	char *mountpoint, *last_error;
+	char *refused;		/* what status says of refused paths, or NULL */
 	int refresh_tid;	/* 0: none */
 	int64_t last_ack_ms;	/* wall clock; 0: never */
 	uint64_t last_conflicts, last_held;	/* of the last restore */
@@ -182,13 +184,34 @@ struct upload_result {
 	bool more;	/* dirty things remain that can be sent now */
 	bool knotted;	/* renames in a circle: nothing was sent */
 	bool diverged;	/* the sandbox changed paths we wanted to: refresh */
+	uint64_t refused;	/* paths that it could not write */
 };
 /* One batch: collect, derive, send, acknowledge. Inside a flow. */
 int upload_round(struct session *s, struct upload_result *r, GError **err);
 /* Rounds (with refreshes where diverged) until everything up to SEQ is in the
- * sandbox. TOTAL (may be NULL) adds up. Inside a flow. */
+ * sandbox. TOTAL (may be NULL) adds up. Inside a flow. FAIL_PENDING: it will
+ * not be by trying on: paths keep changing, or the sandbox refuses some
+ * (refusals_any). */
 int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 	struct upload_result *total, GError **err);
+
+/* --- fs/sync/refusals.c ----------------------------------------------- */
+
+/* Paths that the sandbox could not write or delete (permissions, a name that
+ * it cannot hold, a quota), by its last batch. They stay dirty and are tried
+ * again with growing pauses, a flush tries at once. All inside a flow. */
+
+/* Takes the results of B, which was sent; returns how many it refused. */
+uint64_t refusals_note(struct session *s, const struct batch *b);
+/* A large file that was refused as it is now: it is not sent again before
+ * refusals_retry(). */
+bool refusals_hold_back(const struct session *s, const char *path,
+	const struct entry *now);
+void refusals_retry(struct session *s);
+bool refusals_any(const struct session *s);
+/* FAIL_PENDING naming the first path and what the sandbox's tools said. */
+int refusals_fail(const struct session *s, GError **err);
+void refusals_free(struct session *s);
 
 /* --- fs/sync/uploader.c ----------------------------------------------- */
 
@@ -229,6 +252,8 @@ void session_free_poller(struct session *s);
 void session_note_failure(struct session *s, const char *what,
 	const GError *why);
 void session_note_success(struct session *s);
+/* It answers but refuses paths (NULL: no longer): status says WHY. */
+void session_note_refused(struct session *s, const GError *why);
 
 /* --- fs/sync/fetch.c -------------------------------------------------- */
 

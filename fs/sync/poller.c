@@ -74,6 +74,25 @@ void session_note_success(struct session *s)
 	session_set_state(s, SESSION_MOUNTED, NULL, NULL, NULL);
 }
 
+void session_note_refused(struct session *s, const GError *why)
+{
+	bool is_new;
+
+	if (state_of(s) != SESSION_MOUNTED)
+		return;
+	mutex_lock(&s->lock);
+	is_new = g_strcmp0(s->refused, why ? why->message : NULL) != 0;
+	g_free(s->refused);
+	s->refused = why ? g_strdup(why->message) : NULL;
+	mutex_unlock(&s->lock);
+	if (!is_new)
+		return;
+	if (why)
+		log_write(LOG_WARNING, "sending: %s", why->message);
+	session_set_state(s, SESSION_MOUNTED, NULL,
+		why ? why->message : NULL, NULL);
+}
+
 /* What is to be done next, once it is due. */
 enum todo { TODO_STOP, TODO_LOOK, TODO_PING };
 

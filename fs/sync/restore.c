@@ -357,24 +357,30 @@ int restore_lock_local(struct restore *r, GError **err)
 	return 0;
 }
 
+/* Everything dirty out. FAIL_PENDING as long as the sandbox answers. */
+static int send_dirty(struct restore *r, GError **err)
+{
+	struct session *s = r->s;
+
+	refusals_retry(s);
+	return upload_until(
+		s, mirror_sequence(s->mirror), r->deadline_ns, NULL, err);
+}
+
 /* Everything dirty out, everything new in; a sandbox that does not answer is
- * no reason not to merge. */
+ * no reason not to merge, and paths that it refuses none not to look. */
 static void exchange_with_sandbox(struct restore *r)
 {
 	g_autoptr(GError) why = NULL;
 	struct session *s = r->s;
-	uint64_t seq;
 
-	if (session_load(s, &why) < 0)
+	if (session_load(s, &why) < 0 ||
+		(send_dirty(r, &why) < 0 && !refusals_any(s)))
 		goto out;
-	seq = mirror_sequence(s->mirror);
-	if (upload_until(s, seq, r->deadline_ns, NULL, &why) < 0)
-		goto out;
-	if (refresh_flow(s, &why) < 0)
+	if (refresh_flow(s, why ? NULL : &why) < 0)
 		goto out;
 	/* What the refresh merged or kept beside goes out as well. */
-	seq = mirror_sequence(s->mirror);
-	upload_until(s, seq, r->deadline_ns, NULL, &why);
+	send_dirty(r, why ? NULL : &why);
 out:
 	if (!why)
 		return;

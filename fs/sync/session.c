@@ -75,6 +75,8 @@ void session_close(struct session *s)
 	g_free(s->id);
 	g_free(s->mountpoint);
 	g_free(s->last_error);
+	g_free(s->refused);
+	refusals_free(s);
 	g_free((char *)s->mounted_at);
 	g_free(s);
 }

@@ -28,6 +28,7 @@ enum {
 	ROUND_TRIES = 3,	/* replays of one batch */
 	KNOTTED_ROUNDS = 2,	/* the same, before moves are given up */
 	STALLED_ROUNDS = 8,	/* rounds without progress */
+	REFUSED_ROUNDS = 3,	/* rounds in which the sandbox refused some */
 };
 
 struct round {
@@ -326,6 +327,7 @@ static int run_round(struct round *r, struct upload_result *out, GError **err)
 	out->files += stats.files;
 	out->bytes += stats.bytes;
 	out->wire_bytes += stats.wire_bytes;
+	out->refused = refusals_note(r->s, r->batch);
 	note_sent(r->s, &stats, number, r->batch->ops->len);
 	int ret = acknowledge(r, out, err);
 
@@ -366,7 +368,7 @@ int upload_round(struct session *s, struct upload_result *out, GError **err)
 int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 	struct upload_result *total, GError **err)
 {
-	unsigned stalled = 0;
+	unsigned stalled = 0, refused = 0;
 	uint64_t sent = 0;
 
 	while (!mirror_is_clean(s->mirror, seq)) {
@@ -394,10 +396,14 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 		if ((r.knotted || stalled == KNOTTED_ROUNDS) &&
 			mirror_recompare(s->mirror, err) < 0)
 			return -EIO;
+		refused += r.refused > 0;
+		if (refusals_any(s) && !r.diverged &&
+			(stalled || refused == REFUSED_ROUNDS))
+			return refusals_fail(s, err);
 		if (stalled > STALLED_ROUNDS ||
 			(deadline_ns && io_now_ns() > deadline_ns))
 			return fail(err, FAIL_PENDING,
-				"flush: files keep changing while they are "
+				"files keep changing while they are "
 				"sent; everything is kept in %s/mirror, try "
 				"again when they rest", s->dir);
 	}

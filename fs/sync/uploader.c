@@ -2,7 +2,9 @@
  * The uploader thread of a mount: waits until something is dirty, lets a short
  * quiet time pass so that a save or an unpacked archive becomes one batch, and
  * runs rounds. When the sandbox does not answer it tries again with growing
- * pauses and the session is "offline"; nothing is ever dropped.
+ * pauses and the session is "offline"; nothing is ever dropped. Where it answers
+ * but refuses paths, these are tried with every new batch and after growing
+ * pauses, and status says so.
  */
 #include "fs/sync/internal.h"
 
@@ -20,7 +22,10 @@ enum {
 	AGE_MS = 2000,		/* the oldest change waits at most this long */
 	PAUSE_FIRST_MS = 500,	/* after a failure, doubled up to */
 	PAUSE_LAST_MS = 15000,
+	REFUSED_LAST_MS = 300000,	/* the same, where it refuses paths */
 };
+
+enum sent { SENT_ALL, SENT_NOT, SENT_REFUSED };
 
 struct uploader {
 	struct session *s;
@@ -59,6 +64,21 @@ static bool wait_for_work(struct uploader *u)
 	return !stop;
 }
 
+/* Sleeps MS milliseconds; false when stopped or new changes came before. */
+static bool nap_until_dirty(struct uploader *u, int64_t ms)
+{
+	int64_t until = io_now_ns() + ms * MS;
+	bool whole;
+
+	mutex_lock(&u->lock);
+	while (!u->stop && !u->dirty &&
+		cond_wait_until(&u->wake, &u->lock, until))
+		;
+	whole = !u->stop && !u->dirty;
+	mutex_unlock(&u->lock);
+	return whole;
+}
+
 /* Sleeps MS milliseconds unless stopped or (HURRY) somebody waits. */
 static void nap(struct uploader *u, int64_t ms, bool hurry)
 {
@@ -90,41 +110,57 @@ static void gather(struct uploader *u)
 	}
 }
 
-/* Rounds until all is sent; false after a failure. */
-static bool send_all(struct uploader *u)
+/* Rounds until all is sent. RETRY: large files that were refused, too. */
+static enum sent send_all(struct uploader *u, bool retry)
 {
 	g_autoptr(GError) why = NULL;
+	bool refused;
 	int r;
 
 	session_enter_flow(u->s);
+	if (retry)
+		refusals_retry(u->s);
 	r = upload_until(u->s, mirror_sequence(u->s->mirror),
 		io_now_ns() + 30000 * MS, NULL, &why);
+	refused = r < 0 && why->code == FAIL_PENDING && refusals_any(u->s);
 	session_leave_flow(u->s);
 	if (r < 0 && why->code != FAIL_PENDING) {
 		session_note_failure(u->s, "sending", why);
-		return false;
+		return SENT_NOT;
 	}
 	session_note_success(u->s);
 	session_note_active(u->s);
+	session_note_refused(u->s, refused ? why : NULL);
+	if (refused)
+		return SENT_REFUSED;
 	if (r < 0)
 		session_wake(u->s);
-	return true;
+	return SENT_ALL;
 }
 
 static void *run(void *arg)
 {
 	struct uploader *u = arg;
 	int64_t pause_ms = PAUSE_FIRST_MS;
+	bool retry = true;
 
 	pthread_setname_np(pthread_self(), "uploader");
 	while (wait_for_work(u)) {
+		enum sent sent;
+
 		gather(u);
-		if (send_all(u)) {
+		sent = send_all(u, retry);
+		retry = true;
+		if (sent == SENT_ALL) {
 			pause_ms = PAUSE_FIRST_MS;
 			continue;
 		}
-		nap(u, pause_ms, false);
-		pause_ms = MIN(pause_ms * 2, PAUSE_LAST_MS);
+		if (sent == SENT_NOT)
+			nap(u, pause_ms, false);
+		else
+			retry = nap_until_dirty(u, pause_ms);
+		pause_ms = MIN(pause_ms * 2, sent == SENT_NOT ? PAUSE_LAST_MS
+							      : REFUSED_LAST_MS);
 		session_wake(u->s);
 	}
 	return NULL;
@@ -188,13 +224,16 @@ int session_flush(struct session *s, int64_t deadline_ms, GError **err)
 		return -EIO;
 	add_waiter(s, 1);
 	session_enter_flow(s);
+	refusals_retry(s);
 	r = upload_until(
 		s, mirror_sequence(s->mirror), until, NULL, &why);
 	session_leave_flow(s);
 	add_waiter(s, -1);
 	session_note_active(s);
-	if (r == 0)
+	if (r == 0) {
+		session_note_refused(s, NULL);
 		return 0;
+	}
 	return fail(err, FAIL_PENDING,
 		"flush: %s; what is unsent is kept in %s/mirror", why->message,
 		s->dir);
