@@ -1,7 +1,9 @@
 /*
  * .git changed on both sides: ours stays. Their objects and packs that we lack
  * are added (they are named by content and never change), and their branches
- * become refs/sandmount/NAME/BRANCH, so that no commit is lost.
+ * become refs/sandmount/NAME/BRANCH, so that no commit is lost: also what only
+ * a detached HEAD, a stash or a tag leads to, as .../HEAD, .../stash and
+ * .../tags/TAG. The same for the repositories of submodules inside.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,7 @@
 #include "merge/lib/io.h"
 #include "merge/lib/path.h"
 
-enum { REF_LIMIT = 1 << 22, OID_HEX = 40 };
+enum { REF_LIMIT = 1 << 22, SHA1_HEX = 40, SHA256_HEX = 64 };
 
 struct unit {
 	struct plan *plan;
@@ -46,10 +48,9 @@ static char *read_text(const struct unit *u, const char *path, bool theirs)
 
 static bool is_oid(const char *s)
 {
-	for (int i = 0; i < OID_HEX; i++)
-		if (!g_ascii_isxdigit(s[i]))
-			return false;
-	return s[OID_HEX] == '\0';
+	size_t n = strspn(s, "0123456789abcdef");
+
+	return s[n] == '\0' && (n == SHA1_HEX || n == SHA256_HEX);
 }
 
 static char *unit_path(const struct unit *u, const char *rest)
@@ -85,15 +86,22 @@ static void add_objects(struct unit *u)
 
 /* --- refs ------------------------------------------------------------------ */
 
-/* NAME (refs/heads/…) -> oid, from loose files and packed-refs of a side. */
-static GHashTable *read_refs(const struct unit *u, bool theirs)
+/* What NAME (refs/…) of theirs is called below refs/sandmount/SESSION/, or NULL
+ * when it is not kept. */
+static const char *kept_name(const char *name)
 {
-	GHashTable *refs = g_hash_table_new_full(
-		g_str_hash, g_str_equal, g_free, g_free);
-	const struct manifest *m = theirs ? u->o->theirs : u->o->ours;
-	g_autofree char *heads = unit_path(u, "refs/heads");
-	g_autofree char *packed_path = unit_path(u, "packed-refs");
-	g_autofree char *packed = read_text(u, packed_path, theirs);
+	if (g_str_has_prefix(name, "refs/heads/"))
+		return name + strlen("refs/heads/");
+	if (g_str_has_prefix(name, "refs/tags/") ||
+		!strcmp(name, "refs/stash"))
+		return name + strlen("refs/");
+	return !strcmp(name, "HEAD") ? name : NULL;
+}
+
+static void read_packed(const struct unit *u, bool theirs, GHashTable *refs)
+{
+	g_autofree char *path = unit_path(u, "packed-refs");
+	g_autofree char *packed = read_text(u, path, theirs);
 	g_auto(GStrv) lines = g_strsplit(packed ? packed : "", "\n", -1);
 
 	for (char **l = lines; *l; l++) {
@@ -102,25 +110,43 @@ static GHashTable *read_refs(const struct unit *u, bool theirs)
 		if (!name || **l == '#' || **l == '^')
 			continue;
 		*name++ = '\0';
-		if (is_oid(*l) && g_str_has_prefix(name, "refs/heads/"))
+		if (is_oid(*l) && kept_name(name))
 			g_hash_table_replace(
 				refs, g_strdup(name), g_strdup(*l));
 	}
-	for (size_t i = manifest_lower_bound(m, heads);
-		i < manifest_count(m); i++) {
-		const struct entry *e = manifest_at(m, i);
-		g_autofree char *text = NULL;
+}
 
-		if (!path_is_within(e->path, heads))
+/* One loose reference, when it is no symbolic one. */
+static void read_loose(const struct unit *u, bool theirs, const char *path,
+	GHashTable *refs)
+{
+	g_autofree char *text = read_text(u, path, theirs);
+	const char *name = path + strlen(u->dir) + 1;
+
+	if (text && is_oid(g_strstrip(text)) && kept_name(name))
+		g_hash_table_replace(refs, g_strdup(name), g_strdup(text));
+}
+
+/* NAME (refs/heads/…, HEAD where it is detached) -> oid, of a side. */
+static GHashTable *read_refs(const struct unit *u, bool theirs)
+{
+	GHashTable *refs = g_hash_table_new_full(
+		g_str_hash, g_str_equal, g_free, g_free);
+	const struct manifest *m = theirs ? u->o->theirs : u->o->ours;
+	g_autofree char *head = unit_path(u, "HEAD");
+	g_autofree char *dir = unit_path(u, "refs");
+
+	read_packed(u, theirs, refs);
+	for (size_t i = manifest_lower_bound(m, dir); i < manifest_count(m);
+		i++) {
+		const struct entry *e = manifest_at(m, i);
+
+		if (!path_is_within(e->path, dir))
 			break;
-		if (e->type != ENTRY_FILE)
-			continue;
-		text = read_text(u, e->path, theirs);
-		if (text && is_oid(g_strstrip(text)))
-			g_hash_table_replace(refs,
-				g_strdup(e->path + strlen(u->dir) + 1),
-				g_strdup(text));
+		if (e->type == ENTRY_FILE)
+			read_loose(u, theirs, e->path, refs);
 	}
+	read_loose(u, theirs, head, refs);
 	return refs;
 }
 
@@ -143,7 +169,7 @@ static int add_ref(struct unit *u, size_t index, const char *ref,
 	const char *oid)
 {
 	g_autofree char *name = g_strdup_printf("refs/sandmount/%s/%s",
-		u->o->name, ref + strlen("refs/heads/"));
+		u->o->name, kept_name(ref));
 	g_autofree char *path = unit_path(u, name);
 	g_autofree char *text = g_strconcat(oid, "\n", NULL);
 	const struct entry *ours = manifest_find(u->o->ours, path);
@@ -183,15 +209,50 @@ static int add_refs(struct unit *u, size_t index)
 	return r;
 }
 
+/* A repository: has HEAD and a directory for objects. */
+static bool is_repository(const struct manifest *m, const char *dir)
+{
+	g_autofree char *head = g_strconcat(dir, "/HEAD", NULL);
+	g_autofree char *objects = g_strconcat(dir, "/objects", NULL);
+	const struct entry *e = manifest_find(m, objects);
+
+	return e && e->type == ENTRY_DIR && manifest_find(m, head);
+}
+
+/* TOP and the submodules' repositories inside it; a set of paths. */
+static GPtrArray *find_repositories(const struct manifest *m, const char *top)
+{
+	GPtrArray *dirs = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *modules = g_strconcat(top, "/modules", NULL);
+
+	g_ptr_array_add(dirs, g_strdup(top));
+	for (size_t i = manifest_lower_bound(m, modules);
+		i < manifest_count(m); i++) {
+		const struct entry *e = manifest_at(m, i);
+
+		if (!path_is_within(e->path, modules))
+			break;
+		if (e->type == ENTRY_DIR && is_repository(m, e->path))
+			g_ptr_array_add(dirs, g_strdup(e->path));
+	}
+	return dirs;
+}
+
 int resolve_git(struct plan *p, size_t i, const struct apply_options *o,
 	GError **err)
 {
-	g_autofree char *dir = g_strdup(plan_at(p, i)->path);
-	struct unit u = { .plan = p, .o = o, .dir = dir, .err = err };
+	struct unit u = { .plan = p, .o = o, .err = err };
+	g_autoptr(GPtrArray) dirs = NULL;
+	int r = 0;
 
 	plan_at(p, i)->action = PLAN_REPORT;
 	if (!o->theirs || !o->ours)
 		return 0;
-	add_objects(&u);
-	return add_refs(&u, i);
+	dirs = find_repositories(o->theirs, plan_at(p, i)->path);
+	for (guint k = 0; r == 0 && k < dirs->len; k++) {
+		u.dir = g_ptr_array_index(dirs, k);
+		add_objects(&u);
+		r = add_refs(&u, i);
+	}
+	return r;
 }

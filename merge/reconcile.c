@@ -342,14 +342,59 @@ static bool git_changed(const struct manifest *was, const struct manifest *is,
 	return false;
 }
 
+/* A lock of git's own, in a .git directory. */
+static bool is_git_lock(const char *path)
+{
+	return g_str_has_suffix(path, ".lock");
+}
+
+/* A git at work here: its lock below DIR, or NULL. */
+static const char *find_git_lock(const struct manifest *m, const char *dir)
+{
+	for (size_t i = manifest_lower_bound(m, dir); i < manifest_count(m);
+		i++) {
+		const struct entry *e = manifest_at(m, i);
+
+		if (!path_is_within(e->path, dir))
+			break;
+		if (e->type == ENTRY_FILE && is_git_lock(e->path))
+			return e->path;
+	}
+	return NULL;
+}
+
+/* Nothing is written into a repository that somebody else writes: everything
+ * that they did there waits, with its old baseline. */
+static void hold_git(struct rec *r, const char *dir, const char *lock)
+{
+	const struct manifest *sides[] = { r->in->base_theirs, r->in->theirs };
+	g_autofree char *why = g_strdup_printf("git is at work here (%s); "
+		"restore again when it has ended", lock);
+	struct diff d;
+	struct diff_step s;
+
+	diff_init_n(&d, sides, 2);
+	d.next[0] = manifest_lower_bound(sides[0], dir);
+	d.next[1] = manifest_lower_bound(sides[1], dir);
+	while (diff_next(&d, &s) && path_is_within(s.path, dir))
+		if (content_change(s.a, s.b) != SAME)
+			report(r, s.path, s.b ? s.b : s.a, PLAN_HELD, "held",
+				why);
+}
+
 /* True when the unit is settled as a whole. */
 static bool reconcile_git(struct rec *r, const struct row *w)
 {
 	const struct reconcile_input *in = r->in;
 	bool ours = git_changed(in->base_ours, in->ours, w->path);
 	bool theirs = git_changed(in->base_theirs, in->theirs, w->path);
+	const char *lock = theirs ? find_git_lock(in->ours, w->path) : NULL;
 	struct plan_op *op;
 
+	if (lock) {
+		hold_git(r, w->path, lock);
+		return true;
+	}
 	if (!ours || !w->o)
 		return false;	/* theirs, file by file */
 	if (!theirs || !w->t)
@@ -362,6 +407,15 @@ static bool reconcile_git(struct rec *r, const struct row *w)
 	op->why = g_strdup_printf("both sides changed the repository; the "
 		"sandbox's branches are under refs/sandmount/%s", in->name);
 	return true;
+}
+
+/* Whether PATH is a lock within a .git directory: those of a git that runs in
+ * the sandbox, or was killed there, must not stop the one here. */
+static bool is_lock_in_git(const char *path)
+{
+	const char *at = strstr(path, ".git/");
+
+	return at && (at == path || at[-1] == '/') && is_git_lock(path);
 }
 
 /* In a repository that only they worked in, our index is as if unchanged. */
@@ -400,6 +454,8 @@ static bool reconcile_row(struct rec *r, const struct row *given)
 		return true;
 	if (touches_dir(&w))
 		return reconcile_dir(r, &w);
+	if (!r->in->git_per_file && is_lock_in_git(w.path))
+		return false;
 	w = without_git_noise(r, &w);
 	if (!reconcile_rename(r, &w))
 		reconcile_file(r, &w);

@@ -140,6 +140,8 @@ static const struct {
 	{ ".git/hooks/*", "git runs it at your next commit, merge or push" },
 	{ ".git/config", "it names programs that git runs (aliases, pagers, "
 			 "filters, ssh)" },
+	{ ".git", "it leads git to another repository, with programs of its "
+		  "own" },
 	{ ".envrc", "direnv runs it when you enter the directory" },
 	{ ".vscode/tasks.json", "VS Code runs its tasks, some on opening the "
 				"folder" },
@@ -163,6 +165,37 @@ const char *const *reconcile_default_held(void)
 	return held;
 }
 
+/* Whether REST, below a .git directory, is a branch, log or object: those may
+ * have any name. */
+static bool is_git_data(const char *rest)
+{
+	static const char *const dirs[] = { "refs/", "logs/", "objects/" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(dirs); i++) {
+		g_autofree char *inner = g_strconcat("/", dirs[i], NULL);
+
+		if (g_str_has_prefix(rest, dirs[i]) || strstr(rest, inner))
+			return true;
+	}
+	return false;
+}
+
+/* What PATTERN means for the repositories inside a .git directory (submodules,
+ * worktrees), and for files that say where the configuration is. */
+static bool matches_inner_git(const char *pattern, const char *path)
+{
+	const char *rest = path + strlen(".git/");
+	const char *name = path_name(path);
+
+	if (!g_str_has_prefix(path, ".git/") || is_git_data(rest))
+		return false;
+	if (!strcmp(pattern, ".git/hooks/*"))
+		return strstr(rest, "/hooks/") != NULL;
+	return !strcmp(pattern, ".git/config") &&
+		(!strcmp(name, "config") || !strcmp(name, "commondir") ||
+			!strcmp(name, "config.worktree"));
+}
+
 /* PATTERN against PATH from one of its components on: "x/ *" holds all below.
  */
 static bool matches_tail(const char *pattern, const char *path)
@@ -181,7 +214,7 @@ bool reconcile_is_held(const char *const *patterns, const char *path)
 	for (const char *at = path; at; at = strchr(at, '/')) {
 		at += *at == '/';
 		for (const char *const *p = patterns; *p; p++)
-			if (matches_tail(*p, at))
+			if (matches_tail(*p, at) || matches_inner_git(*p, at))
 				return true;
 	}
 	return false;
