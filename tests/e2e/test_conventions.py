@@ -205,6 +205,60 @@ def test_mount_helper(world):
     assert subprocess.run([helper], capture_output=True).returncode == 1
 
 
+def test_line_of_fstab(world):
+    """By mount(8) itself, which looks for the helper in /sbin; under a type of
+    this test's own, so that nothing of the machine is touched."""
+    kind = f"sandmount-test{os.getpid()}"
+    link = pathlib.Path("/sbin") / f"mount.{kind}"
+    if os.geteuid() != 0 or not os.access("/sbin", os.W_OK):
+        pytest.skip("needs root and a writable /sbin")
+    bin_ = world.top / "usr" / "bin"
+    sbin = world.top / "usr" / "sbin"
+    bin_.mkdir(parents=True)
+    sbin.mkdir()
+    os.symlink(os.path.abspath(SANDMOUNT), bin_ / "sandmount")
+    shutil.copy(DIST / "mount.sandmount", sbin)
+    write(world.local / "a", "a\n")
+    write(world.top / "fstab", f"{world.spec} {world.mnt} {kind} "
+          f"noauto,user,name=box,local={world.local} 0 0\n")
+    link.symlink_to(sbin / "mount.sandmount")
+    try:
+        out("mount", "-T", world.top / "fstab", world.mnt, env=world.env)
+        assert world.is_mounted()
+        assert (world.mnt / "a").read_text() == "a\n"
+        write(world.mnt / "b", "b\n")
+        out("umount", world.mnt, env=world.env)
+        assert world.wait_state("restored", "failed",
+                                seconds=180) == "restored"
+    finally:
+        link.unlink()
+    assert (world.local / "b").read_text() == "b\n"
+
+
+def test_systemd_accepts_the_unit(tmp_path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze here")
+    unit = (DIST / "sandmount@.service").read_text()
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    os.symlink(os.path.abspath(SANDMOUNT), bin_ / "sandmount")
+    file = tmp_path / "sandmount@.service"
+
+    def verify(text):
+        file.write_text(text.replace("@BINDIR@", str(bin_)))
+        done = subprocess.run(
+            ["systemd-analyze", "--man=no", "--user", "verify",
+             str(tmp_path / "sandmount@box.service")], text=True,
+            capture_output=True, env=dict(os.environ, XDG_RUNTIME_DIR=str(
+                tmp_path)), stdin=subprocess.DEVNULL)
+        return [line for line in done.stderr.splitlines()
+                if "sandmount@" in line]
+
+    if not verify(unit + "Nonsense=1\n"):
+        pytest.skip("systemd-analyze cannot verify a unit here")
+    assert verify(unit) == []
+
+
 def test_systemd_unit_of_type_notify(world):
     """The unit's own command line: ready when mounted; SIGTERM restores."""
     unit = (DIST / "sandmount@.service").read_text()
