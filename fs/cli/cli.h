@@ -44,6 +44,7 @@ bool cli_parse(int *argc, char ***argv, const char *usage,
 /* Options of mount and prepare. */
 struct mount_options {
 	char *name, *local, *runtime_dir, *fsync, *on_conflict, *progress, *prefetch;
+	char *cache_limit;
 	char *template;
 	char **exclude, **exclude_from, **preserve, **preserve_absent;
 	char **assets, **assets_follow, **dash_o;

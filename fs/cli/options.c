@@ -55,6 +55,7 @@ void mount_options_release(struct mount_options *m)
 	g_free(m->on_conflict);
 	g_free(m->progress);
 	g_free(m->prefetch);
+	g_free(m->cache_limit);
 	g_free(m->template);
 	g_strfreev(m->exclude);
 	g_strfreev(m->exclude_from);
@@ -112,6 +113,9 @@ static void fill_entries(struct mount_options *m, GOptionEntry *e)
 		{ "prefetch", 0, 0, G_OPTION_ARG_STRING, &m->prefetch,
 			"without --local: fetch every file now, or each when "
 			"it is opened (none, the default)", "all|none" },
+		{ "cache-limit", 0, 0, G_OPTION_ARG_STRING, &m->cache_limit,
+			"without --local: bytes kept here of what the sandbox "
+			"has, with K, M, G or T", "SIZE" },
 		{ "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &m->timeout,
 			"deadline of each command in the sandbox", "SECONDS" },
 		{ "template", 0, 0, G_OPTION_ARG_STRING, &m->template,
@@ -383,10 +387,45 @@ static int check_words(const struct mount_options *m, GError **err)
 	return 0;
 }
 
+/* "500M": a number of bytes, or of units of 1024. */
+static int take_size(const char *text, int64_t *out)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	guint64 n = g_ascii_strtoull(text, &end, 10);
+	const char *unit = *end ? strchr(units, *end) : NULL;
+
+	if (!g_ascii_isdigit(*text) || (*end && (!unit || end[1])))
+		return -EINVAL;
+	for (; unit && unit >= units && n <= INT64_MAX / 1024; unit--)
+		n *= 1024;
+	if (n == 0 || n > INT64_MAX || (unit && unit >= units))
+		return -EINVAL;
+	*out = (int64_t)n;
+	return 0;
+}
+
+static int take_cache_limit(const struct mount_options *m,
+	struct session_options *o, GError **err)
+{
+	if (!m->cache_limit)
+		return 0;
+	if (take_size(m->cache_limit, &o->cache_limit) < 0)
+		return fail(err, FAIL_USAGE,
+			"--cache-limit: %s is no size; give one like 500M or "
+			"2G", m->cache_limit);
+	if (m->local || g_strcmp0(m->prefetch, "all") == 0)
+		return fail(err, FAIL_USAGE,
+			"--cache-limit: is not for a session with --local or "
+			"--prefetch all, which keeps every byte here; leave it "
+			"out");
+	return 0;
+}
+
 static int fill_session(const struct mount_options *m,
 	struct session_options *o, GError **err)
 {
-	if (check_words(m, err) < 0 ||
+	if (check_words(m, err) < 0 || take_cache_limit(m, o, err) < 0 ||
 		take_assets(m->assets, &o->assets, err) < 0 ||
 		take_assets(m->assets_follow, &o->assets_follow, err) < 0)
 		return -EINVAL;

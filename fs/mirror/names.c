@@ -7,6 +7,7 @@
 #include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
 #include "fs/mirror/want_internal.h"
+#include "merge/lib/io.h"
 
 static void fill_attr(struct mirror *m, struct node *n,
 	struct mirror_attr *out)
@@ -434,6 +435,7 @@ static int open_locked(struct mirror *m, const struct mirror_caller *c,
 		}
 		stub_end(m, n);
 	}
+	n->used_ns = io_now_ns();
 	m->wants->used += n->unasked;
 	n->unasked = false;
 	if (flags & O_TRUNC) {
@@ -479,6 +481,7 @@ void mirror_release(struct mirror *m, struct mirror_file *f)
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
+	f->node->used_ns = io_now_ns();
 	node_release(m, f->node);
 	mutex_unlock(&m->lock);
 	close(f->fd);

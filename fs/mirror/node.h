@@ -52,6 +52,7 @@ struct node {
 	struct mirror_file *files;	/* open ones */
 	uint64_t ino, size, blocks;
 	int64_t atime_ns, mtime_ns, ctime_ns;
+	int64_t used_ns;	/* io_now_ns() of the last open or close */
 	uint32_t mode, nlink, uid, gid;
 	uint32_t rdev;		/* as Linux numbers devices: 12 + 20 bits */
 	uint32_t pins;		/* open directories; fetches under way */

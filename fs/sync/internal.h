@@ -241,6 +241,12 @@ int refresh_flow(struct session *s, GError **err);
 int refresh_with(struct session *s, const struct call *call, bool *changed,
 	GError **err);
 
+/* --- fs/sync/evict.c -------------------------------------------------- */
+
+/* Keeps the mirror below --cache-limit. In a flow, right after a refresh that
+ * left nothing open. */
+void evict_over_limit(struct session *s);
+
 /* --- fs/sync/poller.c ------------------------------------------------- */
 
 /* The thread that looks for the sandbox's changes while mounted. */

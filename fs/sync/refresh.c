@@ -361,6 +361,9 @@ int refresh_with(struct session *s, const struct call *call, bool *changed,
 					(r.plan && (plan_count(r.plan) ||
 							r.large->len)));
 	}
+	/* Only now the rows are known to be what the sandbox has. */
+	if (ret == 0 && !r.vanished && s->mounted_at)
+		evict_over_limit(s);
 	if (ret == 0 && s->follow)
 		g_clear_pointer(&s->follow, g_hash_table_destroy);
 	release(&r);

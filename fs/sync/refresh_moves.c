@@ -322,15 +322,19 @@ static int look_again(struct refresh *r)
 	return damaged ? -EIO : 0;
 }
 
-/* One round; the number of renames, or negative. */
-static int one_round(struct refresh *r, int mount, GError **err)
+/* One round; the number of renames, or negative. The mount is open only while
+ * it is written: an unmount would find it busy. */
+static int one_round(struct refresh *r, GError **err)
 {
 	g_autoptr(GArray) moves = find_moves(r);
+	autofd int mount = -1;
 	int done = 0;
 
-	if (moves->len)
-		compare_bytes(r, moves);
-	for (guint i = 0; i < moves->len; i++) {
+	if (!moves->len)
+		return 0;
+	compare_bytes(r, moves);
+	mount = open(r->s->mounted_at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (guint i = 0; mount >= 0 && i < moves->len; i++) {
 		const struct move *m = &g_array_index(moves, struct move, i);
 		int e = m->ok ? apply_move(r, mount, m, err) : 1;
 
@@ -346,18 +350,16 @@ static int one_round(struct refresh *r, int mount, GError **err)
 int refresh_follow_moves(struct refresh *r, GError **err)
 {
 	struct session *s = r->s;
-	autofd int mount = -1;
 	int done = 1;
 
 	/* Where nobody watches, it makes no difference. */
 	if (!s->mounted_at || !s->mirror)
 		return 0;
-	mount = open(s->mounted_at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (int i = 0; mount >= 0 && done > 0 && i < ROUNDS &&
-		g_hash_table_size(r->changed); i++) {
+	for (int i = 0; done > 0 && i < ROUNDS && g_hash_table_size(r->changed);
+		i++) {
 		__atomic_store_n(&s->refresh_tid, (int)syscall(SYS_gettid),
 			__ATOMIC_RELEASE);
-		done = one_round(r, mount, err);
+		done = one_round(r, err);
 		__atomic_store_n(&s->refresh_tid, 0, __ATOMIC_RELEASE);
 		if (done > 0) {
 			if (look_again(r) < 0)

@@ -49,6 +49,7 @@ struct session_options {	/* all owned; kept in session.json */
 	char *on_conflict;	/* "both", "local", "sandbox" */
 	bool gitignore, read_only, fsync_remote, no_restore;
 	bool prefetch_all;	/* attach: every byte at once; not kept */
+	int64_t cache_limit;	/* bytes of the mirror, without `local`; 0: off */
 	double poll_seconds;	/* 0: default */
 	int64_t timeout_ms;	/* 0: the spec's */
 	int trash_days;		/* default 14 */

@@ -126,6 +126,7 @@ static struct json *options_to_json(const struct session_options *o)
 	json_put_string(j, "onConflict", o->on_conflict);
 	json_put_int(j, "pollMs", (int64_t)(o->poll_seconds * 1000));
 	json_put_int(j, "timeoutMs", o->timeout_ms);
+	json_put_int(j, "cacheLimit", o->cache_limit);
 	json_put_int(j, "trashDays", o->trash_days);
 	return j;
 }
@@ -177,6 +178,7 @@ static struct session_options *options_from_json(const struct json *j)
 	set_string(&o->on_conflict, json_get(j, "onConflict"));
 	o->poll_seconds = json_number(json_get(j, "pollMs"), 0) / 1000;
 	o->timeout_ms = (int64_t)json_number(json_get(j, "timeoutMs"), 0);
+	o->cache_limit = (int64_t)json_number(json_get(j, "cacheLimit"), 0);
 	o->trash_days = (int)json_number(json_get(j, "trashDays"), 14);
 	return o;
 }
