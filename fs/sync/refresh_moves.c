@@ -29,6 +29,7 @@
 #include "merge/lib/io.h"
 #include "merge/lib/log.h"
 #include "merge/lib/path.h"
+#include "merge/plan.h"
 
 enum {
 	ROUNDS = 8,		/* of renames that depend on others */
@@ -97,7 +98,6 @@ static bool is_same_thing(const struct entry *a, const struct entry *b)
 static bool is_ours_to_move(const struct refresh *r, const struct move *m)
 {
 	const char *from = m->from->path, *to = m->to->path;
-	g_autofree char *up = path_parent(to);
 	struct stat st;
 
 	return !manifest_find(r->ack_remote, to) &&
@@ -216,8 +216,8 @@ static int put_rows(struct refresh *r, const struct entry *remote, GError **err)
 	struct entry own = { 0 };
 	struct stat st;
 	bool has = state_find(state, STATE_ACK_MIRROR, remote->path, &own);
-	g_autofree char *target = (char *)own.target;
 	struct entry row = own;
+	int done;
 
 	if (beneath_stat(r->s->mirror_fd, remote->path, &st) == 0) {
 		struct entry now;
@@ -230,9 +230,11 @@ static int put_rows(struct refresh *r, const struct entry *remote, GError **err)
 			row = now;
 	}
 	row.path = remote->path;
-	return state_put(state, STATE_ACK_MIRROR, &row, err) < 0 ||
-			state_put(state, STATE_ACK_REMOTE, remote, err) < 0
-		? -EIO : 0;
+	done = state_put(state, STATE_ACK_MIRROR, &row, err);
+	if (done == 0)
+		done = state_put(state, STATE_ACK_REMOTE, remote, err);
+	plan_entry_clear(&own);
+	return done;
 }
 
 static int in_transaction(struct refresh *r, const struct move *m,
