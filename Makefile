@@ -80,7 +80,7 @@ FUZZ_SAN := address,undefined
 FUZZ_SECONDS ?= 60
 
 .PHONY: all deps demo test check check-layers unit fuzz fuzz-targets e2e \
-	bench install \
+	bench proof install \
 	uninstall clean format help deb
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -128,6 +128,11 @@ check-layers:
 ## make bench      speed against the plain disk, sshfs and rclone (BENCH= options)
 bench: all
 	@python3 -B tests/bench/run $(PROG) $(BENCH)
+
+## make proof      run what proves the promises and put the counts into the README
+##                 (T= picks steps: kills instants writers hostile fuzz)
+proof: all
+	@scripts/proof $(PROG) $(T)
 
 $(PROG): $(BUILD)/fs/cli/main.o $(foreach l,$(below_fs_cli),$(call archive,$(l)))
 	@echo "  LD    $@"

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "merge/lib/fail.h"
@@ -14,10 +15,13 @@
 #include "transport/fetch.sh.h"
 #include "transport/tar.h"
 
+enum { EXTRA_TIMES = 4, EXTRA_ENTRIES = 10000 };
+
 struct unpacking {
 	int pipe[2];
 	int staging_fd;
 	const struct tree_progress *progress;
+	struct tar_limits limits;
 	struct manifest *got;
 	GError *why;
 	int result;
@@ -46,7 +50,8 @@ static void *unpack(void *arg)
 	struct source in = { .read = from_pipe, .ctx = u };
 
 	pthread_setname_np(pthread_self(), "unpack");
-	u->result = tar_extract(&in, NULL, u->staging_fd, &u->got, &u->why);
+	u->result = tar_extract(
+		&in, &u->limits, u->staging_fd, &u->got, &u->why);
 	/* A sender that has more to say must not wait for us. */
 	close(u->pipe[0]);
 	return NULL;
@@ -67,6 +72,22 @@ static int run(struct tree *t, const struct tree_request *q, struct unpacking *u
 	return r;
 }
 
+/* What was asked for, a few times over (a name may have become a directory
+ * since), and never more than there is room for: holes count, or a few bytes
+ * could keep us busy for years. */
+static struct tar_limits limits_for(const struct tree_request *q, int dir)
+{
+	struct statvfs fs;
+	struct tar_limits l = {
+		.entries = (uint64_t)q->paths->len * EXTRA_TIMES +
+			EXTRA_ENTRIES,
+	};
+
+	if (fstatvfs(dir, &fs) == 0)
+		l.bytes = MAX((uint64_t)fs.f_bavail * fs.f_frsize, 1);
+	return l;
+}
+
 int tree_receive(struct tree *t, const struct tree_request *q, int staging_fd,
 	const struct call *call, struct manifest **got, GError **err)
 {
@@ -77,6 +98,7 @@ int tree_receive(struct tree *t, const struct tree_request *q, int staging_fd,
 	pthread_t thread;
 	int r;
 
+	u.limits = limits_for(q, staging_fd);
 	if (pipe2(u.pipe, O_CLOEXEC) < 0)
 		return fail_errno(err, -errno, "fetch: make a pipe");
 	r = pthread_create(&thread, NULL, unpack, &u);

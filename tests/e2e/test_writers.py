@@ -169,7 +169,7 @@ class Run:
 
     def mount(self):
         w = self.w
-        w.run("mount", "--name", "box", "--timeout", "20", "--local", w.local,
+        w.run("mount", "--name", "box", "--timeout", "120", "--local", w.local,
               f"command:unsteady:{w.remote}", w.mnt, check=0)
 
     def faults(self, on):
@@ -202,14 +202,14 @@ class Run:
     def settle(self):
         """Both sides are the same, and stay so."""
         self.faults(False)
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while True:
-            codes = [self.w.run(c, "box").code for c in
-                     ("flush", "refresh", "flush")]
+            done = [self.w.run(c, "box") for c in
+                    ("flush", "refresh", "flush")]
             here, there = tree(self.w.mnt), tree(self.w.remote)
-            if codes == [0, 0, 0] and here == there:
+            if not any(r.code for r in done) and here == there:
                 return here
-            assert time.monotonic() < end, (codes, {
+            assert time.monotonic() < end, (done, {
                 p: (here.get(p), there.get(p)) for p in {*here, *there}
                 if here.get(p) != there.get(p)})
 
