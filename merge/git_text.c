@@ -14,6 +14,17 @@ static bool is_text(GBytes *b)
 	return n <= TEXT_MERGE_LIMIT && !(n && memchr(data, '\0', n));
 }
 
+/* Once a process: its start and end read configuration files. */
+static void start_library(void)
+{
+	static gsize started;
+
+	if (g_once_init_enter(&started)) {
+		git_libgit2_init();
+		g_once_init_leave(&started, 1);
+	}
+}
+
 static git_merge_file_input input_of(GBytes *b, const char *label)
 {
 	git_merge_file_input in;
@@ -45,7 +56,7 @@ int git_text_markers(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out)
 		o.ptr = "";
 	if (!t.ptr)
 		t.ptr = "";
-	git_libgit2_init();
+	start_library();
 	git_merge_file_options_init(&options, GIT_MERGE_FILE_OPTIONS_VERSION);
 	r = git_merge_file(&result, &a, &o, &t, &options);
 	if (r < 0) {
@@ -55,7 +66,6 @@ int git_text_markers(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out)
 		r = result.automergeable ? GIT_TEXT_MERGED : GIT_TEXT_CONFLICT;
 	}
 	git_merge_file_result_free(&result);
-	git_libgit2_shutdown();
 	return r;
 }
 
