@@ -204,10 +204,10 @@ static int collect_dir(struct base_store *b, const char *dir,
 	return r;
 }
 
-int base_store_collect(struct base_store *b, const struct manifest *a,
-	const struct manifest *c)
+int base_store_collect(struct base_store *b,
+	const struct manifest *const *keep, size_t n)
 {
-	g_autoptr(GHashTable) keep = g_hash_table_new_full(
+	g_autoptr(GHashTable) names = g_hash_table_new_full(
 		g_str_hash, g_str_equal, g_free, NULL);
 	g_autofree char *top = g_strdup_printf("/proc/self/fd/%d", b->dir_fd);
 	g_autoptr(GDir) d = g_dir_open(top, 0, NULL);
@@ -215,10 +215,10 @@ int base_store_collect(struct base_store *b, const struct manifest *a,
 	int r = 0;
 
 	base_store_sort(b);
-	add_digests(keep, a);
-	add_digests(keep, c);
+	for (size_t i = 0; i < n; i++)
+		add_digests(names, keep[i]);
 	while (d && r == 0 && (name = g_dir_read_name(d)))
 		if (strlen(name) == 2)
-			r = collect_dir(b, name, keep);
+			r = collect_dir(b, name, names);
 	return r;
 }

@@ -31,8 +31,9 @@ int base_store_take(struct base_store *b, int root_fd, const char *path,
 void base_store_sort(struct base_store *b);
 /* A readable descriptor, or -ENOENT. */
 int base_store_open(struct base_store *b, const struct digest *digest);
-/* Removes what neither A nor B (may be NULL) refers to. */
-int base_store_collect(struct base_store *b, const struct manifest *a,
-	const struct manifest *c);
+/* Removes what none of the N manifests refers to; their files must be all that
+ * anybody will ask for. 0 or a negative errno, the rest removed next time. */
+int base_store_collect(struct base_store *b,
+	const struct manifest *const *keep, size_t n);
 
 #endif

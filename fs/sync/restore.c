@@ -221,6 +221,25 @@ struct apply_options restore_apply_options(struct restore *r)
 	};
 }
 
+/* Bytes that no baseline names any more: an undo asks for the one before, a
+ * refresh for what was acknowledged. */
+static void collect_bases(struct restore *r, const struct manifest *ours,
+	const struct manifest *theirs)
+{
+	bool damaged = false;
+	g_autoptr(manifest_auto) acked = session_load_table(
+		r->s, STATE_ACK_MIRROR, &damaged);
+	const struct manifest *keep[] = { ours, theirs, r->base_ours,
+		r->base_theirs, acked };
+	int e = damaged || r->damaged
+		? 0 : base_store_collect(
+			      r->s->base, keep, G_N_ELEMENTS(keep));
+
+	if (e < 0)
+		log_write(LOG_WARNING, "remove earlier bytes from %s/base: %s",
+			r->s->dir, g_strerror(-e));
+}
+
 /* The baselines after PLAN was applied, stored with everything that ends the
  * restore in one transaction. */
 static int store_rebased(struct restore *r, GError **err)
@@ -247,7 +266,10 @@ static int store_rebased(struct restore *r, GError **err)
 		state_rollback(state);
 		return -EIO;
 	}
-	return state_commit(state, err);
+	if (state_commit(state, err) < 0)
+		return -EIO;
+	collect_bases(r, ours, theirs);
+	return 0;
 }
 
 /* Plans, and applies what was planned until nothing changes under it. */
