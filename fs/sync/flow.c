@@ -47,8 +47,13 @@ void session_leave_flow(struct session *s)
 void session_step(struct session *s, const char *what, uint64_t done,
 	uint64_t total, bool bytes)
 {
-	if (s->progress.step)
-		s->progress.step(s->progress.ctx, what, done, total, bytes);
+	struct session_progress p;
+
+	mutex_lock(&s->lock);
+	p = s->progress;
+	mutex_unlock(&s->lock);
+	if (p.step)
+		p.step(p.ctx, what, done, total, bytes);
 }
 
 void session_count(struct session *s, const struct counters *add)

@@ -39,10 +39,10 @@ struct session {
 	uint64_t local_dev, local_ino;	/* of the local directory; 0: none */
 
 	/* Of the thread that runs the flows. */
-	struct mirror *mirror;
+	struct mirror *mirror;	/* also written under `lock`: others go by
+				 * session_look_at_mirror() */
 	struct remote *remote;
 	struct tree *tree;
-	struct session_progress progress;
 	const char *mounted_at;	/* owned; NULL unless mounted */
 	struct refusals *refusals;	/* NULL: none so far */
 	bool allow_emptied;	/* of the flow that runs: take it as deletions
@@ -52,7 +52,9 @@ struct session {
 				 * none */
 
 	struct mutex lock;	/* guards what follows; a leaf (RANK_LOG) */
-	struct cond changed;	/* of flow_busy */
+	struct cond changed;	/* of flow_busy and mirror_lookers */
+	unsigned mirror_lookers; /* until they are none it is not closed */
+	struct session_progress progress;
 	bool flow_busy;		/* a flow (round, refresh, restore) runs: one at
 				 * a time; not a lock, so that nothing is held
 				 * while the network is waited for */
@@ -98,6 +100,10 @@ void session_count(struct session *s, const struct counters *add);
 /* (Re)loads the node table; drops it. */
 int session_reload_mirror(struct session *s, GError **err);
 void session_unload_mirror(struct session *s);
+/* The node table for a short look by any thread, which must be said to have
+ * ended; NULL: none is loaded, and nothing to end. */
+struct mirror *session_look_at_mirror(struct session *s);
+void session_looked_at_mirror(struct session *s);
 /* Whether a path is of a preserved name (never deleted in the sandbox). */
 bool session_is_preserved(const struct session *s, const char *path);
 /* The local directory, opened and checked: is it the one recorded? *REPLACED
@@ -216,7 +222,9 @@ void refusals_free(struct session *s);
 /* --- fs/sync/uploader.c ----------------------------------------------- */
 
 int session_start_uploader(struct session *s, GError **err);
+/* Stopped it may still be woken and asked, until it is freed. */
 void session_stop_uploader(struct session *s);
+void session_free_uploader(struct session *s);
 
 /* --- fs/sync/derive.c ------------------------------------------------- */
 

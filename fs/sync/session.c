@@ -53,6 +53,7 @@ void session_close(struct session *s)
 	session_stop_keeper(s);
 	session_stop_threads(s);
 	session_free_poller(s);
+	session_free_uploader(s);
 	session_unload_mirror(s);
 	tree_close(s->tree);
 	remote_close(s->remote);
@@ -411,10 +412,33 @@ int session_note_applied(struct session *s, GError **err)
 
 void session_unload_mirror(struct session *s)
 {
+	struct mirror *m;
+
+	mutex_lock(&s->lock);
+	m = s->mirror;
+	s->mirror = NULL;
+	while (s->mirror_lookers)
+		cond_wait(&s->changed, &s->lock);
+	mutex_unlock(&s->lock);
+	mirror_close(m);
+}
+
+struct mirror *session_look_at_mirror(struct session *s)
+{
+	mutex_lock(&s->lock);
 	struct mirror *m = s->mirror;
 
-	s->mirror = NULL;
-	mirror_close(m);
+	s->mirror_lookers += m != NULL;
+	mutex_unlock(&s->lock);
+	return m;
+}
+
+void session_looked_at_mirror(struct session *s)
+{
+	mutex_lock(&s->lock);
+	s->mirror_lookers--;
+	cond_broadcast(&s->changed);
+	mutex_unlock(&s->lock);
 }
 
 static void on_dirty(void *ctx)
@@ -436,8 +460,12 @@ int session_reload_mirror(struct session *s, GError **err)
 	};
 
 	session_unload_mirror(s);
-	s->mirror = mirror_open(&c, err);
-	return s->mirror ? 0 : -EIO;
+	struct mirror *m = mirror_open(&c, err);
+
+	mutex_lock(&s->lock);
+	s->mirror = m;
+	mutex_unlock(&s->lock);
+	return m ? 0 : -EIO;
 }
 
 int session_load(struct session *s, GError **err)
@@ -536,7 +564,9 @@ bool session_is_preserved(const struct session *s, const char *path)
 
 void session_set_progress(struct session *s, const struct session_progress *p)
 {
+	mutex_lock(&s->lock);
 	s->progress = *p;
+	mutex_unlock(&s->lock);
 }
 
 void session_set_key(struct session *s, const char *api_key)

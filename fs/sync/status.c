@@ -94,11 +94,13 @@ static struct json *status_json(struct session *s, enum session_state st,
 struct json *session_status_json(struct session *s)
 {
 	struct live l = { 0 };
+	struct mirror *m = session_look_at_mirror(s);
 	struct json *j;
 
-	if (s->mirror) {
-		mirror_pending(s->mirror, &l.pending);
-		mirror_stub_count(s->mirror, &l.stubs, &l.stub_bytes);
+	if (m) {
+		mirror_pending(m, &l.pending);
+		mirror_stub_count(m, &l.stubs, &l.stub_bytes);
+		session_looked_at_mirror(s);
 	}
 	mutex_lock(&s->lock);
 	j = status_json(s, s->st, &l);

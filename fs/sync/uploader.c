@@ -179,8 +179,7 @@ int session_start_uploader(struct session *s, GError **err)
 	r = pthread_create(&u->thread, NULL, run, u);
 	if (r == 0)
 		return 0;
-	s->uploader = NULL;
-	g_free(u);
+	u->stop = true;	/* nobody to join */
 	return fail_errno(err, -r, "start the uploader thread");
 }
 
@@ -188,14 +187,24 @@ void session_stop_uploader(struct session *s)
 {
 	struct uploader *u = s->uploader;
 
-	if (!u)
+	/* Only who stops it writes it. */
+	if (!u || u->stop)
 		return;
 	mutex_lock(&u->lock);
 	u->stop = true;
 	cond_broadcast(&u->wake);
 	mutex_unlock(&u->lock);
 	pthread_join(u->thread, NULL);
-	__atomic_store_n(&s->uploader, NULL, __ATOMIC_RELEASE);
+}
+
+void session_free_uploader(struct session *s)
+{
+	struct uploader *u = s->uploader;
+
+	if (!u)
+		return;
+	session_stop_uploader(s);
+	s->uploader = NULL;
 	cond_destroy(&u->wake);
 	mutex_destroy(&u->lock);
 	g_free(u);
