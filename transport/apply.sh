@@ -54,7 +54,18 @@ if [ "$(cat "$s/checked" 2>/dev/null)" != "$n" ]; then
 		rm -rf "$s/stage"
 		exit 0
 	fi
-	rm -rf "$s/old"
+	# What a first prepare found in the workspace is kept for good.
+	if [ -f "$s/keep" ] && [ -d "$s/old" ]; then
+		mkdir -p "$rt/replaced-$id" &&
+			mv "$s/old" "$rt/replaced-$id/$(cat "$s/keep")" || {
+			rm -rf "$s/stage"
+			echo "failed what was replaced could not be kept"
+			exit 0
+		}
+	fi
+	rm -rf "$s/old" "$s/keep"
+	[ ! -f "$c/keep" ] || echo "$n" >"$s/keep" ||
+		{ rm -rf "$s/stage"; echo "failed no space"; exit 0; }
 	echo "$n" >"$s/checked" ||
 		{ rm -rf "$s/stage"; echo "failed no space"; exit 0; }
 fi

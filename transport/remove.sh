@@ -1,3 +1,9 @@
-# Removes our session directory. ROOT RUNTIME ID
+# Removes our session directory, but for what a first prepare found in the
+# workspace. ROOT RUNTIME ID
 cd "$1" 2>/dev/null || exit 0
-rm -rf "$2/.session-$3"
+s=$2/.session-$3
+if [ -f "$s/keep" ] && [ -d "$s/old" ]; then
+	mkdir -p "$2/replaced-$3" &&
+		mv "$s/old" "$2/replaced-$3/$(cat "$s/keep")" || exit 1
+fi
+rm -rf "$s"

@@ -164,6 +164,9 @@ struct batch {
 	bool (*still_same)(void *ctx, const struct batch_op *op);
 	void (*progress)(void *ctx, uint64_t bytes);	/* may be NULL */
 	void *ctx;
+	bool keep;	      /* what this replaces or deletes is kept in the
+			       * sandbox, in RUNTIME/replaced-ID/NUMBER, from
+			       * the next batch on or the session's removal */
 	char *refusal;	      /* result: the first line of what the sandbox's
 			       * tools said where an op is BATCH_REFUSED, fit
 			       * to be shown; NULL when they said nothing */

@@ -133,6 +133,8 @@ static int send_controls(struct sending *s)
 		r = tar_write_file(s->tar, members[i].path, 0600,
 			(*members[i].text)->str, (*members[i].text)->len);
 	batch_script_release(&c);
+	if (r == 0 && s->b->keep)
+		r = tar_write_file(s->tar, "c/keep", 0600, "", 0);
 	return r;
 }
 

@@ -41,11 +41,14 @@ static int prepare(struct start *s, const struct mount_options *m)
 			count_text(r.sent_files, "file", "files");
 		g_autofree char *bytes = bytes_text(r.sent_bytes);
 
+		g_autofree char *dir = session_kept_in(session);
+		g_autofree char *kept = kept_text(r.kept, dir);
+
 		cli_progress_end();
 		printf("%s is prepared%s: %s, %s sent; `sandmount restore %s` "
-			"brings the work home\n", s->name,
+			"brings the work home%s\n", s->name,
 			r.resumed ? " (unrestored work taken up)" : "", files,
-			bytes, s->name);
+			bytes, s->name, kept);
 	}
 	session_close(session);
 	return code;

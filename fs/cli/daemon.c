@@ -229,11 +229,13 @@ static void announce(struct life *l, const struct prepare_result *r)
 		tell(l, 0, text);
 		return;
 	}
+	g_autofree char *dir = session_kept_in(l->session);
+	g_autofree char *kept = kept_text(r->kept, dir);
 	g_autofree char *text = g_strdup_printf(
 		"%s is mounted at %s%s\n`sandmount umount %s` (or fusermount3 "
-		"-u) brings the work home", l->start->name, l->mountpoint,
+		"-u) brings the work home%s", l->start->name, l->mountpoint,
 		r->resumed ? " (taking up unrestored work of an earlier run)"
-			   : "", l->start->name);
+			   : "", l->start->name, kept);
 
 	tell(l, 0, text);
 }

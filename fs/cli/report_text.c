@@ -43,6 +43,18 @@ static bool is_plain(const char *s)
 			     "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,@%=:~")];
 }
 
+char *kept_text(size_t n, const char *dir)
+{
+	g_autofree char *count = count_text(n, "path", "paths");
+	g_autofree char *shown = path_display(dir);
+
+	if (n == 0)
+		return g_strdup("");
+	return g_strdup_printf(
+		"\nwhat the sandbox had before (%s) is kept there in %s",
+		count, shown);
+}
+
 char *shell_word(const char *path)
 {
 	g_autofree char *shown = path_display(path);

@@ -26,6 +26,9 @@ char *report_summary(const struct json *report);
 
 /* "1 file", "2 files"; g_free. */
 char *count_text(size_t n, const char *one, const char *many);
+/* What a first prepare put aside in the sandbox, as a line that begins with a
+ * newline: N paths are kept in DIR; "" for none; g_free. */
+char *kept_text(size_t n, const char *dir);
 /* PATH as one word of a shell command, printable throughout; g_free. */
 char *shell_word(const char *path);
 /* String or path KEY of OBJ, also as KEY_base64; g_free; NULL: none. */

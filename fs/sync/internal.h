@@ -45,6 +45,8 @@ struct session {
 	struct tree *tree;
 	const char *mounted_at;	/* owned; NULL unless mounted */
 	struct refusals *refusals;	/* NULL: none so far */
+	bool keep_replaced;	/* of the flow that runs: what its batches
+				 * replace is nobody's we know; it stays */
 	bool allow_emptied;	/* of the flow that runs: take it as deletions
 				 * that nothing is left in the sandbox */
 	GHashTable *follow;	/* paths that are left out and that the next
@@ -191,6 +193,8 @@ struct upload_result {
 	bool knotted;	/* renames in a circle: nothing was sent */
 	bool diverged;	/* the sandbox changed paths we wanted to: refresh */
 	uint64_t refused;	/* paths that it could not write */
+	uint64_t replaced;	/* files, links and directories of the sandbox
+				 * that were deleted or replaced */
 };
 /* One batch: collect, derive, send, acknowledge. Inside a flow. */
 int upload_round(struct session *s, struct upload_result *r, GError **err);

@@ -100,6 +100,7 @@ static int send_dirty(struct session *s, struct prepare_result *r, GError **err)
 	r->sent_bytes += total.bytes;
 	r->wire_bytes += total.wire_bytes;
 	r->deleted += total.deleted;
+	r->kept += s->keep_replaced ? total.replaced : 0;
 	r->batches += s->counters.batches - batches;
 	return ret;
 }
@@ -257,10 +258,12 @@ static int prepare(struct session *s, struct prepare_result *r, GError **err)
 		return -EIO;
 	if (!s->options->local)
 		return attach(s, r, err);
+	s->keep_replaced = !has_baseline(s) || tree_is_fresh(s->tree);
 	ret = look_around(s, &l, err);
 	if (ret == 0)
 		ret = l.settled ? prepare_new(s, &l, r, err)
 				: resume(s, r, err);
+	s->keep_replaced = false;
 	look_release(&l);
 	return ret;
 }
@@ -289,6 +292,12 @@ int session_prepare(struct session *s, struct prepare_result *r, GError **err)
 	session_set_state(s, SESSION_FAILED, NULL, why->message, NULL);
 	g_propagate_error(err, g_steal_pointer(&why));
 	return ret;
+}
+
+char *session_kept_in(const struct session *s)
+{
+	return g_strdup_printf("%s/replaced-%s", s->options->runtime_dir,
+		s->id);
 }
 
 static void put_assets(struct session *s, struct json *j, char **assets)
@@ -336,6 +345,7 @@ struct json *session_prepare_json(struct session *s,
 	json_put(j, "identity", parse_own(spec_identity_json(s->spec)));
 	json_put(j, "sent", sent);
 	json_put_int(j, "deleted", (int64_t)r->deleted);
+	json_put_int(j, "kept", (int64_t)r->kept);
 	json_put_int(j, "skipped", (int64_t)(r->special + r->unreadable));
 	json_put_bool(j, "resumed", r->resumed);
 	json_put_int(j, "duration_ms", r->duration_ms);

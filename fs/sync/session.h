@@ -108,10 +108,14 @@ struct prepare_result {
 	uint64_t sent_files, sent_bytes, wire_bytes, batches, deleted;
 	uint64_t fetched_files, fetched_bytes;
 	uint64_t special, unreadable;
+	uint64_t kept;		/* what a first prepare found in the sandbox and
+				 * put aside there: session_kept_in() */
 	int64_t duration_ms;
 	bool resumed;
 };
 int session_prepare(struct session *s, struct prepare_result *r, GError **err);
+/* The directory below the workspace of what was put aside; g_free it. */
+char *session_kept_in(const struct session *s);
 /* The prepare object of CLI.md. */
 struct json *session_prepare_json(struct session *s,
 	const struct prepare_result *r);

@@ -186,6 +186,9 @@ static int acknowledge(struct round *r, struct upload_result *out,
 			rebase_acked(r, op);
 		out->ops++;
 		out->deleted += op->kind == BATCH_DELETE;
+		out->replaced += op->kind == BATCH_DELETE ||
+			(op->kind == BATCH_PUT &&
+				op->expect.type != ENTRY_ABSENT);
 	}
 	if (session_note_applied(r->s, err) < 0) {
 		state_rollback(state);
@@ -296,6 +299,7 @@ static int run_round(struct round *r, struct upload_result *out, GError **err)
 	r->batch->open = open_bytes;
 	r->batch->still_same = still_same;
 	r->batch->progress = progress;
+	r->batch->keep = r->s->keep_replaced;
 	r->batch->ctx = r;
 	r->op_index = g_hash_table_new(NULL, NULL);
 	for (guint i = 0; i < r->batch->ops->len; i++)
@@ -384,6 +388,7 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 			total->bytes += r.bytes;
 			total->wire_bytes += r.wire_bytes;
 			total->deleted += r.deleted;
+			total->replaced += r.replaced;
 		}
 		stalled = r.ops ? 0 : stalled + 1;
 		/* In full: what was acknowledged may be wrong, too. */

@@ -55,6 +55,35 @@ def test_prepare_replaces_what_was_there_but_preserved(world):
     assert (world.remote / "README.md").read_text() == "hello\n"
 
 
+def test_first_prepare_loses_nothing_of_the_sandbox(world):
+    """Somebody worked there before: put aside, for good."""
+    write(world.local / "same", "mine\n")
+    write(world.remote / "same", "of the sandbox\n")
+    write(world.remote / "dir" / "work", "an hour's\n")
+    assert world.prepare().json["kept"] == 3
+    for n in range(2):
+        world.mount()
+        write(world.mnt / "same", f"edit {n}\n")
+        world.umount()
+    [kept] = (world.remote / ".sandmount").glob("replaced-*/*")
+    assert sorted(tree(kept)) == [b"dir", b"dir/work", b"same"]
+    assert (kept / "same").read_text() == "of the sandbox\n"
+    assert (kept / "dir" / "work").read_text() == "an hour's\n"
+    # What a later batch replaces is not kept: it is at home.
+    world.run("forget", "box", check=0)
+    assert [p.name for p in (world.remote / ".sandmount").iterdir()
+            if p.name.startswith("replaced-")] == [kept.parent.name]
+
+
+def test_forget_after_a_first_prepare_loses_nothing(world):
+    write(world.local / "same", "mine\n")
+    write(world.remote / "same", "of the sandbox\n")
+    world.prepare()
+    world.run("forget", "box", check=0)
+    [kept] = (world.remote / ".sandmount").glob("replaced-*/*/same")
+    assert kept.read_text() == "of the sandbox\n"
+
+
 def test_headless_round_trip(world):
     sample(world.local)
     world.prepare()
