@@ -307,6 +307,14 @@ static int fail_begin(struct life *l, const GError *why)
 	return code;
 }
 
+/* The allocator would raise these by itself, and keep what one listing of the
+ * sandbox took for the life of the mount. Above any one read or write. */
+static void return_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 2 << 20);
+}
+
 int daemon_run(struct start *s, const struct mount_options *m,
 	const char *mountpoint, int ready_fd)
 {
@@ -318,6 +326,7 @@ int daemon_run(struct start *s, const struct mount_options *m,
 	g_autoptr(GError) why = NULL;
 	int code;
 
+	return_memory();
 	if (begin(&l, &r, &why) < 0) {
 		code = fail_begin(&l, why);
 	} else {
