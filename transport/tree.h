@@ -167,7 +167,7 @@ struct batch {
 	bool keep;	      /* what this replaces or deletes is kept in the
 			       * sandbox, in RUNTIME/replaced-ID/NUMBER, from
 			       * the next batch on or the session's removal */
-	char *refusal;	      /* result: the first line of what the sandbox's
+	char *refusal;	      /* result: the beginning of what the sandbox's
 			       * tools said where an op is BATCH_REFUSED, fit
 			       * to be shown; NULL when they said nothing */
 };

@@ -25,7 +25,11 @@
 #include "transport/putback.sh.h"
 #include "transport/tar.h"
 
-enum { BUFFER = 128 * 1024, ANSWER_LIMIT = 1 << 28 };
+enum {
+	BUFFER = 128 * 1024,
+	ANSWER_LIMIT = 1 << 28,
+	REFUSAL_LIMIT = 300,	/* bytes shown of what the tools said */
+};
 
 struct sending {
 	struct tree *t;
@@ -381,7 +385,7 @@ static int take_done(struct tree *t, struct batch *b,
 	}
 	if (undone && a->errors->len) {
 		g_autofree char *line = g_strndup(a->errors->str,
-			strcspn(a->errors->str, "\n"));
+			MIN(strcspn(a->errors->str, "\n"), REFUSAL_LIMIT));
 
 		g_free(b->refusal);
 		b->refusal = path_display(line);

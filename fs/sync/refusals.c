@@ -7,11 +7,15 @@
 #include "fs/sync/internal.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "merge/lib/fail.h"
 #include "merge/lib/path.h"
 
-enum { LARGE = 1 << 20 };	/* bytes; smaller ones are tried with every batch */
+enum {
+	LARGE = 1 << 20,	/* bytes; smaller ones are tried with every batch */
+	SHOWN = 200,		/* bytes of a path in an error */
+};
 
 struct refusals {
 	GHashTable *large;	/* path -> int64_t: the ctime it was refused at */
@@ -77,6 +81,16 @@ bool refusals_any(const struct session *s)
 		(s->refusals->count || g_hash_table_size(s->refusals->large));
 }
 
+/* For a line of an error: a path may have thousands of bytes. */
+static char *short_path(const char *path)
+{
+	size_t len = strlen(path);
+	g_autofree char *end = path_display(
+		len > SHOWN ? path + len - SHOWN : path);
+
+	return g_strconcat(len > SHOWN ? "..." : "", end, NULL);
+}
+
 int refusals_fail(const struct session *s, GError **err)
 {
 	const struct refusals *r = s->refusals;
@@ -90,7 +104,7 @@ int refusals_fail(const struct session *s, GError **err)
 	g_hash_table_iter_init(&i, r->large);
 	if (!r->path)
 		g_hash_table_iter_next(&i, &large, NULL);
-	shown = path_display(r->path ? r->path : large);
+	shown = short_path(r->path ? r->path : large);
 	return fail(err, FAIL_PENDING,
 		"the sandbox could not write %s%s: %s; mend it there "
 		"(permissions, space, names)", shown, more,
