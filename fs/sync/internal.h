@@ -99,6 +99,13 @@ void session_count(struct session *s, const struct counters *add);
 
 /* --- fs/sync/session.c ------------------------------------------------ */
 
+/* An empty one of that name, nothing opened; session_close it. */
+struct session *session_alloc(const char *name);
+/* Opens directory NAME below the session's, made if it is missing; the
+ * descriptor, or a negative number with *ERR. */
+int session_open_subdir(struct session *s, const char *name, GError **err);
+/* Whether LOCAL is a directory that we may read; *ST is its identity. */
+int session_check_local(const char *local, struct stat *st, GError **err);
 /* (Re)loads the node table; drops it. */
 int session_reload_mirror(struct session *s, GError **err);
 void session_unload_mirror(struct session *s);

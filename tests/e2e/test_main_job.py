@@ -1,5 +1,6 @@
 """The main job on the local provider, with and without a mount."""
 import os
+import pathlib
 import subprocess
 
 from conftest import paths, tree, write
@@ -182,6 +183,18 @@ def test_undo(world):
     assert tree(world.local, mtimes=True) == before
     world.restore()
     assert tree(world.local) == tree(world.remote)
+
+
+def test_trash_outlives_its_session(world):
+    """The same name for another sandbox: what was put aside stays."""
+    write(world.local / "a", "mine\n")
+    world.prepare()
+    write(world.remote / "a", "the sandbox's\n")
+    trash = pathlib.Path(world.restore().json["trash"])
+    world.remote = world.top / "another"
+    world.remote.mkdir()
+    world.prepare()
+    assert [p.read_text() for p in trash.rglob("a")] == ["mine\n"]
 
 
 def test_dry_run_and_diff_change_nothing(world):
