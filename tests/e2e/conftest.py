@@ -37,6 +37,7 @@ class Result:
 
 class World:
     """A person's machine: HOME, a local directory, a sandbox."""
+    user = None	# the number of another user that runs it
 
     def __init__(self, top):
         self.top = top
@@ -65,7 +66,9 @@ class World:
         done = subprocess.run(
             [SANDMOUNT, *map(str, args)], capture_output=True, text=True,
             errors="surrogateescape", env=dict(self.env, **(env or {})),
-            cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL)
+            cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL,
+            user=self.user, group=self.user,
+            extra_groups=None if self.user is None else [])
         result = Result(done)
         if check is not None:
             assert result.code == check, result
