@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import stat
+import subprocess
 import tempfile
 
 import pytest
@@ -99,13 +100,36 @@ def test_what_cannot_be_read_is_left_alone(person):
     assert (person.local / "plain").read_text() == "changed\n"
 
 
+WORK = """
+cd "$1"
+echo new >new && chmod 640 new && ln new hard && ln -s new soft
+mkdir -m 700 d && echo 1 >d/1 && mv d e && mv e/1 e/2
+! echo x 2>/dev/null >fixed
+chmod u+w fixed && echo more >>fixed && chmod 444 fixed
+chmod 000 secret && ! cat secret 2>/dev/null && chmod 600 secret
+! chown 0 new 2>/dev/null
+rm run.sh && printf '#!/bin/sh\\nexit 3\\n' >run.sh && chmod +x run.sh
+./run.sh || [ $? = 3 ]
+git init -q repo && cd repo && git add . && git -c user.name=u -c user.email=u \
+	commit -q --allow-empty -m first && git fsck 2>/dev/null
+"""
+
+
 def test_mounted(person):
     if not os.stat("/dev/fuse").st_mode & stat.S_IWOTH:
         pytest.skip("/dev/fuse is closed to other users")
     person.mount()
-    # root sees nothing of it: the user's own processes do.
+    done = subprocess.run(["sh", "-ec", WORK, "work", person.mnt], user=USER,
+                          group=USER, extra_groups=[], env=person.env,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done
     person.run("exec", "box", "--", "sh", "-c", "echo built >built; "
                "chmod 700 built", check=0)
-    person.umount()
+    person.umount(check=3)	# the repository's hooks are held
     assert (person.local / "built").read_text() == "built\n"
-    are_equal(person)
+    for name in ("new", "hard", "e/2", "fixed", "run.sh", "soft", "secret"):
+        here, there = person.local / name, person.remote / name
+        assert here.lstat().st_mode == there.lstat().st_mode
+        assert here.read_bytes() == there.read_bytes()
+        assert here.lstat().st_uid == USER
+    assert (person.local / "repo" / ".git" / "HEAD").exists()

@@ -198,17 +198,3 @@ def test_directory_offsets_survive_changes(world):
     assert len(seen) == len(set(seen))
     assert set(seen) >= {f"f{i:04}" for i in range(1999)}
     world.umount()
-
-
-def test_as_an_ordinary_user(world):
-    if os.geteuid() != 0:
-        pytest.skip("the suite runs as an ordinary user already")
-    user = 65534
-    write(world.local / "a", "a\n")
-    for base, dirs, files in os.walk(world.top):
-        for name in dirs + files:
-            os.chown(os.path.join(base, name), user, user)
-    os.chown(world.top, user, user)
-    if not os.access("/dev/fuse", os.W_OK) or \
-            os.stat("/dev/fuse").st_mode & 0o006 != 0o006:
-        pytest.skip("/dev/fuse is for root only here")
