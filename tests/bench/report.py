@@ -9,6 +9,8 @@ import re
 import statistics
 import sys
 
+import jobs
+
 HERE = pathlib.Path(__file__).resolve().parent
 README = HERE.parent.parent / "README.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -68,6 +70,22 @@ def mounts_table(result):
     return "\n".join(rows)
 
 
+def jobs_table(result):
+    if not result["jobs"]:
+        return ""
+    rows = [f"Whole jobs on {jobs.FILES:,} files, {jobs.BYTES >> 20} MiB, "
+            "against a copy of the whole tree by tar in the same run:", "",
+            "| job | time | `tar c \\| tar x` of the tree | times tar | bytes "
+            "moved | largest memory |", "| --- |" + " ---: |" * 5]
+    for j in result["jobs"]:
+        rows.append(
+            f"| {j['job']} | {show_seconds(j['seconds'])} | "
+            f"{show_seconds(j['tar_seconds'])} | "
+            f"{j['seconds'] / j['tar_seconds']:.2f}× | {j['bytes']:,} | "
+            f"{j['memory_bytes'] / 1e6:.1f} MB |")
+    return "\n".join(rows)
+
+
 def head(result):
     m = result["machine"]
     return (f"{result['date']}, {m['cpu']}, {m['cpus']} processors, "
@@ -101,6 +119,7 @@ def markdown(result):
         "![times native, logarithmic](results.svg)", "",
         "Mounting a workspace (sandbox: a directory of this machine):", "",
         mounts_table(result), "",
+        jobs_table(result), "",
         *(f"- {n}" for n in notes), ""])
 
 
@@ -149,7 +168,7 @@ def readme_table(result):
                if s in result["systems"]]
     return "\n".join([BEGIN, f"Times native; {head(result)}. More in "
                       "tests/bench/RESULTS.md, written by `make bench`.", "",
-                      table(result, systems), END])
+                      table(result, systems), "", jobs_table(result), END])
 
 
 def write(result, out):
