@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
@@ -397,16 +396,6 @@ int e2b_renew(struct e2b *e, const struct call *call, GError **err)
 
 /* --- create -------------------------------------------------------------- */
 
-static void random_mark(char mark[33])
-{
-	uint8_t raw[16];
-
-	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
-		g_error("getrandom failed");
-	for (size_t i = 0; i < sizeof(raw); i++)
-		sprintf(mark + 2 * i, "%02x", raw[i]);
-}
-
 /* When its life ends it is paused, not killed: work that was done in it since
  * the last refresh is not lost. */
 static char *create_body(const struct e2b *e, const char *mark, bool v2)
@@ -515,10 +504,10 @@ int e2b_create(struct e2b *e, const struct call *call, char **id, GError **err)
 {
 	struct http_answer a = { 0 };
 	g_autoptr(GError) why = NULL;
-	char mark[33], *found = NULL;
+	g_autofree char *mark = io_random_hex(16);
+	char *found = NULL;
 	int r;
 
-	random_mark(mark);
 	r = ask_create(e, mark, call, &a, &why);
 	if (is_lost(why, &a)) {
 		found = find_lost(e, mark, call);

@@ -2,20 +2,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sys/random.h>
 
 #include "merge/lib/fail.h"
+#include "merge/lib/io.h"
 #include "transport/exec.sh.h"
 #include "transport/lease.sh.h"
 #include "transport/signal.sh.h"
 
 void exec_start(struct exec *x)
 {
-	uint64_t n;
+	g_autofree char *key = io_random_hex((sizeof(x->key) - 1) / 2);
 
-	if (getrandom(&n, sizeof(n), 0) != (ssize_t)sizeof(n))
-		g_error("getrandom failed");
-	g_snprintf(x->key, sizeof(x->key), "%016" PRIx64, n);
+	g_strlcpy(x->key, key, sizeof(x->key));
 	x->beats = 0;
 }
 

@@ -446,7 +446,7 @@ static int put_parts(struct bridge *b, const char *dir, char *buf, size_t len,
 static char *staging_dir(const struct bridge *b)
 {
 	const char *cwd = b->spec->remote_cwd;
-	g_autofree char *word = remote_nonce();
+	g_autofree char *word = io_random_hex(12);
 	bool inside = g_str_has_prefix(cwd, "/workspace/") ||
 		!strcmp(cwd, "/workspace");
 

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
@@ -183,15 +182,9 @@ static ssize_t read_joined(void *ctx, void *buf, size_t len)
 
 static char *staging_path(void)
 {
-	uint8_t raw[8];
-	GString *s = g_string_new("/tmp/.sandmount-");
+	g_autofree char *word = io_random_hex(8);
 
-	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
-		g_error("getrandom failed");
-	for (size_t i = 0; i < sizeof(raw); i++)
-		g_string_append_printf(s, "%02x", raw[i]);
-	g_string_append(s, "/in");
-	return g_string_free(s, FALSE);
+	return g_strdup_printf("/tmp/.sandmount-%s/in", word);
 }
 
 struct job {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "merge/lib/fail.h"
+#include "merge/lib/io.h"
 #include "transport/child.h"
 #include "transport/provider.h"
 #include "transport/sh_quote.h"
@@ -39,7 +40,7 @@ static int ssh_open(const struct spec *spec, const struct call *call,
 	struct ssh_state *s = g_new0(struct ssh_state, 1);
 	g_autoptr(GError) why = NULL;
 
-	s->token = remote_nonce();
+	s->token = io_random_hex(12);
 	s->master = ssh_master_new(spec->sandbox_id, s->token, err);
 	if (!s->master) {
 		ssh_close(s);

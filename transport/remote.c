@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "merge/lib/fail.h"
 #include "merge/lib/failpoint.h"
@@ -81,7 +80,7 @@ static void settle(struct remote *r)
 	if (r->ops->leaves_running)
 		r->token = r->ops->token
 			? g_strdup(r->ops->token(r->state))
-			: remote_nonce();
+			: io_random_hex(12);
 }
 
 bool remote_can_create(const char *provider)
@@ -211,18 +210,6 @@ static int keep_tail(void *ctx, const void *buf, size_t len)
 	return 0;
 }
 
-char *remote_nonce(void)
-{
-	uint8_t raw[12];
-	GString *s = g_string_new(NULL);
-
-	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
-		g_error("getrandom failed");
-	for (size_t i = 0; i < sizeof(raw); i++)
-		g_string_append_printf(s, "%02x", raw[i]);
-	return g_string_free(s, FALSE);
-}
-
 /* The last line of standard error, for a message. */
 static char *last_line(const GString *tail)
 {
@@ -338,7 +325,7 @@ int remote_run(struct remote *r, const char *script, const char *const *args,
 	const struct call *call, struct source *in, struct sink *out,
 	int *code, char **stderr_text, GError **err)
 {
-	g_autofree char *nonce = remote_nonce();
+	g_autofree char *nonce = io_random_hex(12);
 	g_autofree char *name = r->token
 		? g_strdup_printf("%s-%s", r->token, nonce) : g_strdup("");
 	const char *const head[] = { frame_script, nonce, name, script, NULL };
@@ -396,7 +383,7 @@ int remote_exec(struct remote *r, const char *script, const char *const *args,
 	const struct call *call, const struct remote_streams *streams,
 	int *code, GError **err)
 {
-	g_autofree char *nonce = remote_nonce();
+	g_autofree char *nonce = io_random_hex(12);
 	const char *const head[] = { frame_script_both, nonce, script, NULL };
 	g_autoptr(GError) why = NULL;
 	GString *tail = g_string_new(NULL);

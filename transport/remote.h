@@ -151,9 +151,6 @@ int remote_exec(struct remote *r, const char *script, const char *const *args,
 	const struct call *call, const struct remote_streams *streams,
 	int *code, GError **err);
 
-/* [a-f0-9]{24} at random; g_free it. */
-char *remote_nonce(void);
-
 /* A snapshot of the totals since open. */
 void remote_get_stats(const struct remote *r, struct remote_stats *s);
 

@@ -84,7 +84,7 @@ int tree_fill(struct tree *t, const GPtrArray *paths, int staging_fd,
 	const struct call *call, const struct tree_progress *progress,
 	struct tree_filled *out, GError **err)
 {
-	g_autofree char *word = tree_random_word();
+	g_autofree char *word = io_random_hex(6);
 	g_autofree char *before_name = g_strdup_printf(
 		"%s/.session-%s/fill.%s.a", t->runtime, t->id, word);
 	g_autofree char *after_name = g_strdup_printf(

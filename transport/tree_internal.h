@@ -33,8 +33,6 @@ struct tree_request {
 /* Runs the script and unpacks the archives it prints into STAGING_FD. */
 int tree_receive(struct tree *t, const struct tree_request *q, int staging_fd,
 	const struct call *call, struct manifest **got, GError **err);
-/* Twelve random hexadecimal digits; g_free. */
-char *tree_random_word(void);
 
 /* FAIL_GONE with what to do. */
 int tree_gone(const struct tree *t, GError **err);

@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "merge/exclude.h"
 #include "merge/lib/fail.h"
+#include "merge/lib/io.h"
 #include "merge/lib/path.h"
 #include "transport/again.sh.h"
 #include "transport/list.sh.h"
@@ -171,18 +171,6 @@ static int take_answer(const struct tree *t, const GString *text,
 	return parse_listing(t, newline + 1, left - head - 1, exclude, l, err);
 }
 
-char *tree_random_word(void)
-{
-	uint8_t raw[6];
-	GString *s = g_string_new(NULL);
-
-	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
-		g_error("getrandom failed");
-	for (size_t i = 0; i < sizeof(raw); i++)
-		g_string_append_printf(s, "%02x", raw[i]);
-	return g_string_free(s, FALSE);
-}
-
 /* NAME as a pattern of find that matches nothing else. */
 static char *find_pattern(const char *name)
 {
@@ -244,7 +232,7 @@ int tree_list(struct tree *t, const char *since, const struct exclude *exclude,
 
 	l->entries = manifest_new();
 	l->gone = g_ptr_array_new_with_free_func(g_free);
-	l->id = tree_random_word();
+	l->id = io_random_hex(6);
 	g_ptr_array_add(args, NULL);	/* the script */
 	g_ptr_array_add(args, g_strdup(since ? since : ""));
 	g_ptr_array_add(args, g_strdup(l->id));

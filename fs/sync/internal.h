@@ -130,9 +130,6 @@ struct manifest *session_load_table(struct session *s, int table,
  * bits; mtimes do not count. */
 bool manifest_equal_trees(const struct manifest *a, const struct manifest *b);
 
-/* 16 random hexadecimal digits; g_free it. */
-char *session_random_id(void);
-
 /* --- fs/sync/leftovers.c ---------------------------------------------- */
 
 /* From now on, durably, temporaries ".sandmount-<ID>-<number>.tmp" may be in the

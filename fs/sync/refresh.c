@@ -98,7 +98,7 @@ static int open_dirs(struct refresh *r, GError **err)
 		r->trash_fd = e = beneath_open(
 			r->s->dir_fd, stamp, O_RDONLY | O_DIRECTORY, 0);
 	r->trash = g_strdup(stamp);
-	r->id = session_random_id();
+	r->id = io_random_hex(8);
 	return e < 0 ? fail_errno(err, e, "create %s in %s", stamp, r->s->dir)
 		     : 0;
 }

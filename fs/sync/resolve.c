@@ -116,7 +116,7 @@ static int put_in_place(const struct settling *w, int from_root,
 	const char *from, const char *path, unsigned mode)
 {
 	g_autofree char *dir = path_parent(path);
-	g_autofree char *id = session_random_id();
+	g_autofree char *id = io_random_hex(8);
 	g_autofree char *name = g_strdup_printf(".sandmount-%s-0.tmp", id);
 	g_autofree char *temp = path_join(dir, name);
 	g_autofree char *target = NULL;

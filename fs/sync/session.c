@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,18 +106,6 @@ int session_check_local(const char *local, struct stat *st, GError **err)
 	if (fd < 0)
 		return fail_errno(err, -errno, "local directory %s", shown);
 	return 0;
-}
-
-char *session_random_id(void)
-{
-	uint8_t raw[8];
-	GString *hex = g_string_new(NULL);
-
-	if (getrandom(raw, sizeof(raw), 0) != sizeof(raw))
-		g_error("getrandom failed");
-	for (size_t i = 0; i < sizeof(raw); i++)
-		g_string_append_printf(hex, "%02x", raw[i]);
-	return g_string_free(hex, FALSE);
 }
 
 /* A sandbox made anew can hold an older copy of the workspace, our mark

@@ -16,6 +16,7 @@
 #include "merge/exclude.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/fail.h"
+#include "merge/lib/io.h"
 
 /* What a killed process had under way: nobody else works here now. */
 static void remove_leftovers(struct session *s)
@@ -175,7 +176,7 @@ static int start(struct session *s, const struct spec *spec,
 	if (r < 0)
 		return r;
 	if (!s->id)
-		s->id = session_random_id();
+		s->id = io_random_hex(8);
 	s->spec = spec_copy(spec);
 	s->spec->api_key = g_strdup(spec->api_key);
 	if (!s->local_ino && o->local) {

@@ -205,14 +205,30 @@ int io_sync_dir(int dir_fd)
 	return -errno;
 }
 
+static void fill_random(void *raw, size_t len)
+{
+	if (getrandom(raw, len, 0) != (ssize_t)len)
+		g_error("getrandom: %s", g_strerror(errno));
+}
+
+char *io_random_hex(size_t bytes)
+{
+	g_autofree uint8_t *raw = g_malloc(bytes);
+	GString *hex = g_string_new(NULL);
+
+	fill_random(raw, bytes);
+	for (size_t i = 0; i < bytes; i++)
+		g_string_append_printf(hex, "%02x", raw[i]);
+	return g_string_free(hex, FALSE);
+}
+
 char *io_temp_name(void)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
 	unsigned char raw[12];
 	char text[sizeof(raw) + 1] = "";
 
-	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
-		g_error("getrandom: %s", g_strerror(errno));
+	fill_random(raw, sizeof(raw));
 	for (size_t i = 0; i < sizeof(raw); i++)
 		text[i] = letters[raw[i] & 31];
 	return g_strconcat(".sandmount-", text, ".tmp", NULL);

@@ -36,6 +36,9 @@ int io_sync_dir(int dir_fd);
 char *io_temp_name(void);
 int io_is_temp_name(const char *name);
 
+/* 2 * BYTES random hexadecimal digits, lower case; g_free it. */
+char *io_random_hex(size_t bytes);
+
 /* Nanoseconds: CLOCK_MONOTONIC, CLOCK_REALTIME. */
 int64_t io_now_ns(void);
 int64_t io_wall_ns(void);
