@@ -73,12 +73,13 @@ def test_a_look_is_one_short_command(world):
 
 
 def test_listing_after_the_sandbox_lost_our_files(world):
-    """Everything of ours but the mark may go; a change still comes in."""
+    """Everything of ours may go but the mark and the last batch's number, which
+    say that it is this state of this sandbox; a change still comes in."""
     write(world.local / "a", "a\n")
     mount(world, None, "--poll", "1")
     (ours,) = (world.remote / ".sandmount").glob(".session-*")
     for f in ours.iterdir():
-        if f.name != "mark":
+        if f.name not in ("mark", "done"):
             remove(f)
     write(world.remote / "b", "b\n")
     world.run("refresh", "box", check=0)

@@ -9,6 +9,11 @@ from conftest import SANDMOUNT, write
 from terminal import Terminal
 
 
+def bar(what, text):
+    return re.search(rf"{what}  \[[=>]*> *\]  +\d+%  [\d.]+ (.?B|bytes) of "
+                     r"8\.4 MB", text)
+
+
 def big(path, megabytes=8):
     write(path, os.urandom(megabytes << 20))
 
@@ -22,8 +27,7 @@ def test_bar_on_a_terminal(world):
     big(world.local / "big")
     with Terminal(prepare(world), env=world.env) as t:
         assert t.wait() == 0
-        assert re.search(r"sending  \[[=>]*> *\]  +\d+%  [\d.]+ .?B of 8\.4 MB",
-                         t.text), t.text
+        assert bar("sending", t.text), t.text
         # The bar is gone before the result is printed.
         assert re.search(rb"\r\x1b\[Kbox is prepared: 1 file",
                          t.raw), t.raw
@@ -35,13 +39,12 @@ def test_bar_while_fetching(world):
     with Terminal([SANDMOUNT, "prepare", "--name", "box", world.spec],
                   env=world.env) as t:
         assert t.wait() == 0
-        assert re.search(r"fetching  \[[=>]*> *\]  +\d+%  [\d.]+ .?B of 8\.4 MB",
-                         t.text), t.text
-    big(world.remote / "more")
+        assert bar("fetching", t.text), t.text
+    big(world.remote / "more", 4)
+    big(world.remote / "and more", 4)
     with Terminal([SANDMOUNT, "refresh", "box"], env=world.env) as t:
         assert t.wait() == 0
-        assert re.search(r"fetching  \[[=>]*> *\]  +\d+%  [\d.]+ .?B of 8\.4 MB",
-                         t.text), t.text
+        assert bar("fetching", t.text), t.text
 
 
 def test_never_on_a_terminal(world):
