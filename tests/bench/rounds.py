@@ -1,6 +1,7 @@
 """Playing the workloads on the systems: ours and the disk for several rounds,
 then one round of the peers beside the disk, within the run's time."""
 import os
+import select
 import signal
 import statistics
 import subprocess
@@ -39,13 +40,14 @@ def shell(command, where, env, limit):
                              stdin=subprocess.DEVNULL, process_group=0,
                              stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
-    try:
-        code = child.wait(limit)
-    except subprocess.TimeoutExpired:
+    # Not wait(limit), which looks every 50 ms only.
+    fd = os.pidfd_open(child.pid)
+    in_time = select.select([fd], [], [], limit)[0]
+    seconds = time.monotonic() - begin
+    os.close(fd)
+    if not in_time:
         os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        return None
-    return time.monotonic() - begin if code == 0 else None
+    return seconds if child.wait() == 0 and in_time else None
 
 
 def median(cells):
