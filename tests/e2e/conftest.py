@@ -175,6 +175,14 @@ def tree(top, exclude=(".sandmount",), mtimes=False):
     return found
 
 
+def wait_for(what, why="waited in vain", seconds=60):
+    """Until WHAT() holds: machines may be slow."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, why
+        time.sleep(0.02)
+
+
 def write(path, text, mode=None):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,14 +10,13 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import time
 
 import pytest
 
 import clouds
 import engines
 import sshd
-from conftest import tree, write
+from conftest import tree, wait_for, write
 
 
 NO_END = {"expiry": "no end of its own"}
@@ -254,10 +253,3 @@ class Cloudflare(Cloud):
 PROVIDERS = {"local": Local, "command": Command, "ssh": Ssh,
              "docker": Container, "podman": Podman, "e2b": E2b,
              "cloudflare": Cloudflare}
-
-
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)

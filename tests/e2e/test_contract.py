@@ -13,8 +13,7 @@ import pytest
 
 import contract
 import sandboxes
-from conftest import SANDMOUNT, paths, remove, tree, write
-from sandboxes import wait_for
+from conftest import SANDMOUNT, paths, remove, tree, wait_for, write
 
 
 def pytest_generate_tests(metafunc):
@@ -394,7 +393,7 @@ def test_faults(world, box):
                              stderr=subprocess.DEVNULL)
         box.cut()
         p.wait(300)
-    wait_for(lambda: world.run("flush", "box").code == 0, 120)
+    wait_for(lambda: world.run("flush", "box").code == 0, seconds=120)
     assert box.tree() == tree(world.mnt)
     world.umount()
     assert tree(world.local) == box.tree()

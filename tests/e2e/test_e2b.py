@@ -11,8 +11,7 @@ import pytest
 
 import clouds
 from clouds import flush_until_sent
-from conftest import SANDMOUNT, World, remove, tree, write
-from sandboxes import wait_for
+from conftest import SANDMOUNT, World, remove, tree, wait_for, write
 
 class CloudWorld(World):
     def __init__(self, top, *options):

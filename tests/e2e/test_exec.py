@@ -9,17 +9,10 @@ import time
 
 import pytest
 
-from conftest import SANDMOUNT, write
+from conftest import SANDMOUNT, wait_for, write
 from test_userlands import configure, make_path
 
 LIMIT = 60
-
-
-def until(what, why):
-    end = time.monotonic() + LIMIT
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
 
 
 def lives(pid):
@@ -37,7 +30,7 @@ def start(world, *argv, **streams):
 
 
 def pid_in(path):
-    until(lambda: path.exists() and path.read_text().endswith("\n"),
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"),
           f"{path.name} was not written")
     return int(path.read_text())
 
@@ -140,7 +133,7 @@ def test_signal_reaches_the_whole_group(world, sig):
     p.send_signal(sig)
     assert p.wait(LIMIT) == 128 + sig
     for pid in pids:
-        until(lambda: not lives(pid), f"{pid} outlives the signal")
+        wait_for(lambda: not lives(pid), f"{pid} outlives the signal")
 
 
 def test_a_command_may_handle_its_signal(world):
@@ -153,7 +146,7 @@ def test_a_command_may_handle_its_signal(world):
     p.send_signal(signal.SIGINT)
     assert p.stdout.read() == b"caught\n"
     assert p.wait(LIMIT) == 9
-    until(lambda: not lives(child), "the rest of the group stays")
+    wait_for(lambda: not lives(child), "the rest of the group stays")
 
 
 def test_killed_exec_leaves_no_orphan(world):
@@ -179,7 +172,7 @@ def test_reader_gone_ends_the_command(world):
     pid = pid_in(own)
     p.stdout.close()
     p.wait(LIMIT)
-    until(lambda: not lives(pid), "it writes to nobody")
+    wait_for(lambda: not lives(pid), "it writes to nobody")
 
 
 def test_leftovers(world):
@@ -191,7 +184,7 @@ def test_leftovers(world):
               f"sleep 1000 & echo $! >{left}; "
               f"setsid sh -c 'echo $$ >{own}; exec sleep 1000' & "
               f"while [ ! -s {own} ]; do :; done", check=0, timeout=LIMIT)
-    until(lambda: not lives(pid_in(left)), "a leftover stays")
+    wait_for(lambda: not lives(pid_in(left)), "a leftover stays")
     daemon = pid_in(own)
     assert lives(daemon)
     os.kill(daemon, signal.SIGKILL)
@@ -217,4 +210,4 @@ def test_userlands(world, kind):
     pid = pid_in(own)
     p.send_signal(signal.SIGINT)
     assert p.wait(LIMIT) == 130
-    until(lambda: not lives(pid), "it outlives the signal")
+    wait_for(lambda: not lives(pid), "it outlives the signal")

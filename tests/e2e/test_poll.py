@@ -1,12 +1,13 @@
 """Looking for the sandbox's changes: what a look costs, how soon it shows, and
 a sandbox that refuses, falls silent, is replaced or emptied."""
+import functools
 import os
-import time
 
-from conftest import remove, tree, write
+from conftest import remove, tree, wait_for, write
 from test_userlands import configure
 
 LIMIT = 90
+until = functools.partial(wait_for, seconds=LIMIT)
 FILES = int(os.environ.get("SANDMOUNT_POLL_FILES", "1000"))
 
 # Runs the real sh and notes, a line a call: its first script word, the bytes of
@@ -22,13 +23,6 @@ with open(log, "a") as f:
 sys.stdout.buffer.write(out)
 sys.exit(p.returncode)
 '''
-
-
-def until(what, why):
-    end = time.monotonic() + LIMIT
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
 
 
 def mount(world, spec=None, *options):

@@ -2,11 +2,10 @@
 and again, everything says so, and it ends when the sandbox can."""
 import json
 import os
-import time
 
 import pytest
 
-from conftest import tree, write
+from conftest import tree, wait_for, write
 
 MV = """#!/bin/sh
 for arg; do
@@ -36,13 +35,6 @@ def box(world):
               "3600", f"command:strict:{world.remote}", world.mnt, check=0)
     may.unlink()
     return world
-
-
-def wait_for(check, seconds=60):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
 
 
 def test_others_go_on_and_it_is_said(box):
@@ -78,7 +70,7 @@ def test_it_is_tried_again_by_itself(box):
     write(box.mnt / "locked" / "new", "new\n")
     wait_for(lambda: box.status()["last_error"])
     box.may.touch()
-    wait_for((box.remote / "locked" / "new").exists, 120)
+    wait_for((box.remote / "locked" / "new").exists, seconds=120)
     wait_for(lambda: box.status()["last_error"] is None)
 
 

@@ -3,12 +3,11 @@ is not let in, cut connections, and what becomes of commands that were left."""
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
 import sshd as server
-from conftest import tree, write
+from conftest import tree, wait_for, write
 
 
 @pytest.fixture
@@ -33,13 +32,6 @@ def mount(world, *options, check=0):
 def prepare(world, check=None):
     return world.run("prepare", "--name", "box", "--local", world.local,
                      spec(world), check=check)
-
-
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def is_running(pid):

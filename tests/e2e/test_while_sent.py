@@ -2,9 +2,8 @@
 import json
 import os
 import sys
-import time
 
-from conftest import tree, write
+from conftest import tree, wait_for, write
 
 # Passes everything on, its input slowly: 8 MiB take about two seconds.
 SLOW = """
@@ -20,13 +19,6 @@ except BrokenPipeError:
 	pass
 sys.exit(child.wait())
 """
-
-
-def wait_for(check, seconds=60):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_changed_and_gone_while_sent(world):
