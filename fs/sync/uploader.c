@@ -64,31 +64,27 @@ static bool wait_for_work(struct uploader *u)
 	return !stop;
 }
 
-/* Sleeps MS milliseconds; false when stopped or new changes came before. */
-static bool nap_until_dirty(struct uploader *u, int64_t ms)
+/* What ends a nap early, besides being told to stop. */
+enum waker { WAKE_NONE, WAKE_WAITER, WAKE_DIRTY };
+
+static bool is_woken(const struct uploader *u, enum waker by)
+{
+	return u->stop || (by == WAKE_WAITER && u->waiters) ||
+		(by == WAKE_DIRTY && u->dirty);
+}
+
+/* Sleeps MS milliseconds; false when woken before. */
+static bool nap(struct uploader *u, int64_t ms, enum waker by)
 {
 	int64_t until = io_now_ns() + ms * MS;
 	bool whole;
 
 	mutex_lock(&u->lock);
-	while (!u->stop && !u->dirty &&
-		cond_wait_until(&u->wake, &u->lock, until))
+	while (!is_woken(u, by) && cond_wait_until(&u->wake, &u->lock, until))
 		;
-	whole = !u->stop && !u->dirty;
+	whole = !is_woken(u, by);
 	mutex_unlock(&u->lock);
 	return whole;
-}
-
-/* Sleeps MS milliseconds unless stopped or (HURRY) somebody waits. */
-static void nap(struct uploader *u, int64_t ms, bool hurry)
-{
-	int64_t until = io_now_ns() + ms * MS;
-
-	mutex_lock(&u->lock);
-	while (!u->stop && !(hurry && u->waiters) &&
-		cond_wait_until(&u->wake, &u->lock, until))
-		;
-	mutex_unlock(&u->lock);
 }
 
 /* Lets changes gather: until nothing is new for a while, or they are old. */
@@ -99,7 +95,7 @@ static void gather(struct uploader *u)
 		uint64_t seq = mirror_sequence(u->s->mirror);
 		bool stop;
 
-		nap(u, QUIET_MS, true);
+		nap(u, QUIET_MS, WAKE_WAITER);
 		mutex_lock(&u->lock);
 		stop = u->stop || u->waiters;
 		mutex_unlock(&u->lock);
@@ -156,9 +152,9 @@ static void *run(void *arg)
 			continue;
 		}
 		if (sent == SENT_NOT)
-			nap(u, pause_ms, false);
+			nap(u, pause_ms, WAKE_NONE);
 		else
-			retry = nap_until_dirty(u, pause_ms);
+			retry = nap(u, pause_ms, WAKE_DIRTY);
 		pause_ms = MIN(pause_ms * 2, sent == SENT_NOT ? PAUSE_LAST_MS
 							      : REFUSED_LAST_MS);
 		session_wake(u->s);
