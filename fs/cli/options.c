@@ -1,9 +1,9 @@
 #include "fs/cli/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "merge/lib/fail.h"
@@ -102,8 +102,8 @@ static void fill_entries(struct mount_options *m, GOptionEntry *e)
 		{ "fsync", 0, 0, G_OPTION_ARG_STRING, &m->fsync,
 			"what fsync(2) waits for", "local|remote" },
 		{ "poll", 0, 0, G_OPTION_ARG_DOUBLE, &m->poll,
-			"look for the sandbox's changes this often (kept for "
-			"a later version)", "SECONDS" },
+			"look for the sandbox's changes at least this often "
+			"(8)", "SECONDS" },
 		{ "on-conflict", 0, 0, G_OPTION_ARG_STRING, &m->on_conflict,
 			"which version stays", "both|local|sandbox" },
 		{ "no-restore", 0, 0, G_OPTION_ARG_NONE, &m->no_restore,
@@ -159,6 +159,29 @@ static int set_double(double *field, const char *name, const char *value,
 	return 0;
 }
 
+static int set_int(int *field, const char *name, const char *value,
+	GError **err)
+{
+	gint64 n;
+
+	if (!g_ascii_string_to_signed(value, 10, 0, INT_MAX, &n, NULL))
+		return bad_value(err, name, value);
+	if (!*field)
+		*field = (int)n;
+	return 0;
+}
+
+/* A bare word of -o has the value "". */
+static int set_flag(gboolean *field, const char *name, const char *value,
+	GError **err)
+{
+	if (!*value || !strcmp(value, "true"))
+		*field = TRUE;
+	else if (strcmp(value, "false"))
+		return bad_value(err, name, value);
+	return 0;
+}
+
 static void append(char ***list, const char *value)
 {
 	guint n = *list ? g_strv_length(*list) : 0;
@@ -180,8 +203,7 @@ static int set_named(struct mount_options *m, const char *name,
 			continue;
 		switch (o->arg) {
 		case G_OPTION_ARG_NONE:
-			*(gboolean *)o->arg_data = TRUE;
-			return 0;
+			return set_flag(o->arg_data, name, value, err);
 		case G_OPTION_ARG_STRING:
 		case G_OPTION_ARG_FILENAME:
 			if (!*(char **)o->arg_data)
@@ -194,9 +216,7 @@ static int set_named(struct mount_options *m, const char *name,
 		case G_OPTION_ARG_DOUBLE:
 			return set_double(o->arg_data, name, value, err);
 		case G_OPTION_ARG_INT:
-			if (!*(int *)o->arg_data)
-				*(int *)o->arg_data = atoi(value);
-			return 0;
+			return set_int(o->arg_data, name, value, err);
 		case G_OPTION_ARG_CALLBACK:
 		case G_OPTION_ARG_INT64:
 			return 1;
@@ -379,6 +399,9 @@ static int check_words(const struct mount_options *m, GError **err)
 	if (m->timeout < 0 || m->poll < 0)
 		return fail(err, FAIL_USAGE,
 			"--timeout and --poll: give seconds greater than 0");
+	if (m->trash_days < 0)
+		return fail(err, FAIL_USAGE,
+			"--trash-days: give a number of days greater than 0");
 	if (m->runtime_dir && (strchr(m->runtime_dir, '/') ||
 				      !*m->runtime_dir ||
 				      !strcmp(m->runtime_dir, "..") ||

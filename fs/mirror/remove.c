@@ -66,7 +66,7 @@ static int remove_from_disk(struct mirror *m, const struct place *p, int flags)
 {
 	g_autofree char *path = place_path(p);
 
-	if (can_be_taken(p->node) &&
+	if (!(flags & AT_REMOVEDIR) && can_be_taken(p->node) &&
 		base_store_take(m->config.base, m->config.root_fd, path,
 			p->node->ino) == 0)
 		return 0;

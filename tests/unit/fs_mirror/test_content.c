@@ -4,15 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 #include <glib.h>
 
-#include "fs/mirror/base.h"
 #include "fs/mirror/content.h"
 #include "fs/mirror/mirror.h"
 #include "fs/mirror/state.h"
@@ -21,76 +18,12 @@
 #include "merge/lib/io.h"
 #include "merge/plan.h"
 #include "merge/scan.h"
+#include "tests/unit/fs_mirror/world.h"
 
 #define MTIME INT64_C(1700000000123456789)
 
 static const char TEXT[] = "eleven byte";
 enum { SIZE = 11 };
-
-struct world {
-	char *dir;
-	int fd, root, base_fd;
-	struct state *state;
-	struct base_store *base;
-	struct mirror *m;
-};
-
-static const struct mirror_caller me;
-
-static void open_mirror(struct world *w)
-{
-	struct mirror_config c = {
-		.root_fd = w->root, .base = w->base, .state = w->state,
-		.content_timeout_ms = 60000,
-	};
-
-	w->m = mirror_open(&c, NULL);
-	assert_non_null(w->m);
-}
-
-static void reopen(struct world *w)
-{
-	mirror_close(w->m);
-	open_mirror(w);
-}
-
-static int set_up(void **state)
-{
-	struct world *w = g_new0(struct world, 1);
-
-	w->dir = g_dir_make_tmp("content-XXXXXX", NULL);
-	w->fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	beneath_mkdir(w->fd, "mirror", 0700);
-	beneath_mkdir(w->fd, "base", 0700);
-	w->root = beneath_open(w->fd, "mirror", O_RDONLY | O_DIRECTORY, 0);
-	w->base_fd = beneath_open(w->fd, "base", O_RDONLY | O_DIRECTORY, 0);
-	w->base = base_store_new(w->base_fd);
-	w->state = state_open(w->fd, NULL);
-	*state = w;
-	return w->state ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	struct world *w = *state;
-	g_autoptr(GDir) dir = NULL;
-
-	mirror_close(w->m);
-	state_close(w->state);
-	base_store_free(w->base);
-	close(w->root);
-	close(w->base_fd);
-	beneath_remove_all(w->fd, "mirror");
-	beneath_remove_all(w->fd, "base");
-	dir = g_dir_open(w->dir, 0, NULL);
-	for (const char *n; dir && (n = g_dir_read_name(dir));)
-		beneath_remove_all(w->fd, n);
-	close(w->fd);
-	rmdir(w->dir);
-	g_free(w->dir);
-	g_free(w);
-	return 0;
-}
 
 /* The stub PATH with its rows, as attach makes them. */
 static void add_stub(struct world *w, const char *path, unsigned mode)
@@ -111,15 +44,6 @@ static void add_stub(struct world *w, const char *path, unsigned mode)
 		state_put(w->state, STATE_ACK_MIRROR, &row, NULL), 0);
 	assert_int_equal(
 		state_put(w->state, STATE_ACK_REMOTE, &remote, NULL), 0);
-}
-
-static uint64_t look_up(struct world *w, const char *name, struct stat *st)
-{
-	struct mirror_attr a;
-
-	assert_int_equal(mirror_lookup(w->m, MIRROR_ROOT, name, &a), 0);
-	*st = a.st;
-	return a.node;
 }
 
 static int staged(struct world *w, const char *text)
