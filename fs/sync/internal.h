@@ -99,20 +99,11 @@ void session_count(struct session *s, const struct counters *add);
 
 /* --- fs/sync/session.c ------------------------------------------------ */
 
-/* An empty one of that name, nothing opened; session_close it. */
-struct session *session_alloc(const char *name);
 /* Opens directory NAME below the session's, made if it is missing; the
  * descriptor, or a negative number with *ERR. */
 int session_open_subdir(struct session *s, const char *name, GError **err);
 /* Whether LOCAL is a directory that we may read; *ST is its identity. */
 int session_check_local(const char *local, struct stat *st, GError **err);
-/* (Re)loads the node table; drops it. */
-int session_reload_mirror(struct session *s, GError **err);
-void session_unload_mirror(struct session *s);
-/* The node table for a short look by any thread, which must be said to have
- * ended; NULL: none is loaded, and nothing to end. */
-struct mirror *session_look_at_mirror(struct session *s);
-void session_looked_at_mirror(struct session *s);
 /* Whether a path is of a preserved name (never deleted in the sandbox). */
 bool session_is_preserved(const struct session *s, const char *path);
 /* The local directory, opened and checked: is it the one recorded? *REPLACED
@@ -126,9 +117,37 @@ void session_remove_staging(struct session *s, const char *name);
 struct manifest *session_load_table(struct session *s, int table,
 	bool *damaged);
 
+/* The sandbox did not answer (WHY), or did: "offline" and back. Any thread. */
+void session_note_failure(struct session *s, const char *what,
+	const GError *why);
+void session_note_success(struct session *s);
+/* It answers but refuses paths (NULL: no longer): status says WHY. */
+void session_note_refused(struct session *s, const GError *why);
+
 /* Whether two manifests describe the same tree: types, contents, permission
  * bits; mtimes do not count. */
 bool manifest_equal_trees(const struct manifest *a, const struct manifest *b);
+
+/* --- fs/sync/session_start.c ------------------------------------------ */
+
+/* An empty one of that name, nothing opened; session_close it. */
+struct session *session_alloc(const char *name);
+
+/* --- fs/sync/node_table.c --------------------------------------------- */
+
+/* (Re)loads the node table; drops it. */
+int session_reload_mirror(struct session *s, GError **err);
+void session_unload_mirror(struct session *s);
+/* The node table for a short look by any thread, which must be said to have
+ * ended; NULL: none is loaded, and nothing to end. */
+struct mirror *session_look_at_mirror(struct session *s);
+void session_looked_at_mirror(struct session *s);
+
+/* --- fs/sync/connect.c ------------------------------------------------ */
+
+/* Remembers the last batch that is known to be done in the sandbox (tree.h),
+ * for the next process of this session. After session_connect. */
+int session_note_applied(struct session *s, GError **err);
 
 /* --- fs/sync/leftovers.c ---------------------------------------------- */
 
@@ -158,9 +177,6 @@ char *extent_text(struct session *s);
 
 /* --- fs/sync/lifetime.c ----------------------------------------------- */
 
-/* Remembers the last batch that is known to be done in the sandbox (tree.h),
- * for the next process of this session. After session_connect. */
-int session_note_applied(struct session *s, GError **err);
 /* Renews the sandbox's life once and notes its end. After session_connect. */
 int lifetime_renew(struct session *s, GError **err);
 
@@ -270,12 +286,6 @@ int session_start_poller(struct session *s, GError **err);
 /* Stopped it may still be spoken to, until it is freed. */
 void session_stop_poller(struct session *s);
 void session_free_poller(struct session *s);
-/* The sandbox did not answer (WHY), or did: "offline" and back. Any thread. */
-void session_note_failure(struct session *s, const char *what,
-	const GError *why);
-void session_note_success(struct session *s);
-/* It answers but refuses paths (NULL: no longer): status says WHY. */
-void session_note_refused(struct session *s, const GError *why);
 
 /* --- fs/sync/fetch.c -------------------------------------------------- */
 

@@ -48,51 +48,6 @@ void session_note_active(struct session *s)
 	mutex_unlock(&p->lock);
 }
 
-static enum session_state state_of(struct session *s)
-{
-	mutex_lock(&s->lock);
-	enum session_state st = s->st;
-	mutex_unlock(&s->lock);
-	return st;
-}
-
-void session_note_failure(struct session *s, const char *what,
-	const GError *why)
-{
-	enum session_state st = state_of(s);
-
-	log_write(LOG_WARNING, "%s: %s", what, why->message);
-	if (st == SESSION_MOUNTED || st == SESSION_OFFLINE)
-		session_set_state(s, SESSION_OFFLINE, NULL, why->message, NULL);
-}
-
-void session_note_success(struct session *s)
-{
-	if (state_of(s) != SESSION_OFFLINE)
-		return;
-	log_write(LOG_INFO, "the sandbox answers again");
-	session_set_state(s, SESSION_MOUNTED, NULL, NULL, NULL);
-}
-
-void session_note_refused(struct session *s, const GError *why)
-{
-	bool is_new;
-
-	if (state_of(s) != SESSION_MOUNTED)
-		return;
-	mutex_lock(&s->lock);
-	is_new = g_strcmp0(s->refused, why ? why->message : NULL) != 0;
-	g_free(s->refused);
-	s->refused = why ? g_strdup(why->message) : NULL;
-	mutex_unlock(&s->lock);
-	if (!is_new)
-		return;
-	if (why)
-		log_write(LOG_WARNING, "sending: %s", why->message);
-	session_set_state(s, SESSION_MOUNTED, NULL,
-		why ? why->message : NULL, NULL);
-}
-
 /* What is to be done next, once it is due. */
 enum todo { TODO_STOP, TODO_LOOK, TODO_PING };
 
@@ -254,17 +209,4 @@ void session_free_poller(struct session *s)
 	mutex_destroy(&p->lock);
 	g_free(p);
 	s->poller = NULL;
-}
-
-int session_start_threads(struct session *s, GError **err)
-{
-	if (session_start_uploader(s, err) < 0)
-		return -EIO;
-	return session_start_poller(s, err);
-}
-
-void session_stop_threads(struct session *s)
-{
-	session_stop_poller(s);
-	session_stop_uploader(s);
 }

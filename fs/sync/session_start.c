@@ -1,6 +1,6 @@
 /*
- * How a session begins in a process: its lock, what an earlier run saved under
- * its name, its directories, state and patterns.
+ * How a session begins and ends in a process: its lock, what an earlier run
+ * saved under its name, its directories, state and patterns.
  */
 #include "fs/sync/internal.h"
 
@@ -17,6 +17,63 @@
 #include "merge/lib/beneath.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
+
+struct session *session_alloc(const char *name)
+{
+	struct session *s = g_new0(struct session, 1);
+
+	s->name = g_strdup(name);
+	s->dir = session_dir(name);
+	s->dir_fd = s->mirror_fd = s->base_fd = s->lock_fd = -1;
+	s->cancel = cancel_new();
+	mutex_init(&s->lock, RANK_LOG);
+	cond_init(&s->changed);
+	return s;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	session_stop_fetcher(s);
+	session_stop_keeper(s);
+	session_stop_threads(s);
+	session_free_poller(s);
+	session_free_uploader(s);
+	session_unload_mirror(s);
+	tree_close(s->tree);
+	remote_close(s->remote);
+	base_store_free(s->base);
+	state_close(s->state);
+	exclude_free(s->exclude);
+	if (s->follow)
+		g_hash_table_destroy(s->follow);
+	spec_free(s->spec);
+	session_options_free(s->options);
+	close_fd(&s->base_fd);
+	close_fd(&s->mirror_fd);
+	close_fd(&s->lock_fd);
+	close_fd(&s->dir_fd);
+	cancel_free(s->cancel);
+	cond_destroy(&s->changed);
+	mutex_destroy(&s->lock);
+	g_free(s->name);
+	g_free(s->dir);
+	g_free(s->id);
+	g_free(s->mountpoint);
+	g_free(s->last_error);
+	g_free(s->refused);
+	refusals_free(s);
+	g_free((char *)s->mounted_at);
+	g_free(s);
+}
 
 /* What a killed process had under way: nobody else works here now. */
 static void remove_leftovers(struct session *s)
@@ -239,4 +296,17 @@ struct session *session_open(const char *name, GError **err)
 		return NULL;
 	}
 	return s;
+}
+
+int session_start_threads(struct session *s, GError **err)
+{
+	if (session_start_uploader(s, err) < 0)
+		return -EIO;
+	return session_start_poller(s, err);
+}
+
+void session_stop_threads(struct session *s)
+{
+	session_stop_poller(s);
+	session_stop_uploader(s);
 }
