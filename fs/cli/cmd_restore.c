@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "fs/cli/cli.h"
+#include "fs/cli/pick.h"
+#include "fs/cli/pick_ask.h"
 #include "fs/cli/progress.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
@@ -95,15 +97,37 @@ static int run_restore(const char *given, const struct restore_options *o,
 	return code;
 }
 
+/* With -p: only what goes with it. */
+static int pick(const char *given, const struct restore_options *o,
+	const struct shown *shown)
+{
+	g_autoptr(GError) why = NULL;
+	g_autofree char *name = NULL;
+
+	if (o->undo || o->dry_run || shown->json)
+		return cli_usage("restore: -p does not go together with "
+				 "--undo, --dry-run or --json");
+	if (!pick_can_ask())
+		return cli_usage("restore -p: nobody is there to answer; run "
+				 "it on a terminal, or give the answers (y, n, "
+				 "...) as lines of standard input");
+	name = session_resolve_name(given, &why);
+	return name ? pick_restore(name, o->allow_deletes, &shown->progress)
+		    : cli_fail(why);
+}
+
 int cmd_restore(int argc, char **argv)
 {
 	gboolean dry = FALSE, undo = FALSE, allow = FALSE, json = FALSE;
+	gboolean by_hunk = FALSE;
 	g_autofree char *mode = NULL;
 	const GOptionEntry options[] = {
 		{ "dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry,
 			"say what would be done, change nothing", NULL },
 		{ "undo", 0, 0, G_OPTION_ARG_NONE, &undo,
 			"put back what the last restore changed", NULL },
+		{ "patch", 'p', 0, G_OPTION_ARG_NONE, &by_hunk,
+			"choose hunk by hunk, as `git add -p` does", NULL },
 		{ "allow-deletes", 0, 0, G_OPTION_ARG_NONE, &allow,
 			"go on with deletions that a gate holds", NULL },
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &json,
@@ -132,7 +156,8 @@ int cmd_restore(int argc, char **argv)
 	if (!cli_check_progress(mode, &code))
 		return code;
 	shown = (struct shown){ json, cli_progress(mode, json) };
-	return run_restore(argv[1], &o, &shown);
+	return by_hunk ? pick(argv[1], &o, &shown)
+		       : run_restore(argv[1], &o, &shown);
 }
 
 int cmd_diff(int argc, char **argv)

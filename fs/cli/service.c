@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fs/cli/outcome.h"
+#include "fs/cli/pick.h"
 #include "fs/cli/resolve.h"
 #include "fs/ctl/ctl.h"
 #include "merge/lib/fail.h"
@@ -147,6 +148,30 @@ static void on_restore(struct service *v, struct ctl_conn *conn,
 	report_free(r);
 }
 
+static void on_pick(struct service *v, struct ctl_conn *conn,
+	const char *option)
+{
+	g_autoptr(GError) why = NULL;
+	struct report *r = NULL;
+	struct json *request = cli_pick_parse(option);
+	struct restore_options o = cli_pick_options(request);
+	struct json *j;
+
+	if (!request)
+		fail(&why, FAIL_USAGE, "pick: the request makes no sense");
+	else
+		session_restore(v->session, &o, &r, &why);
+	if (!r) {
+		answer(conn, failure(why));
+	} else {
+		j = service_report(r);
+		json_put(j, "offer", g_steal_pointer(&r->offer));
+		answer(conn, j);
+	}
+	report_free(r);
+	json_free(request);
+}
+
 static void on_wait(struct service *v, struct ctl_conn *conn,
 	const char *option)
 {
@@ -213,6 +238,7 @@ static const struct request {
 	{ "conflicts", on_conflicts },
 	{ "resolve", on_resolve },
 	{ "restore", on_restore },
+	{ "pick", on_pick },
 	{ "progress", on_progress },
 	{ "wait", on_wait },
 };

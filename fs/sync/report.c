@@ -31,6 +31,7 @@ void report_free(struct report *r)
 	plan_free(r->plan);
 	g_free(r->trash);
 	g_free(r->diff);
+	json_free(r->offer);
 	g_free(r->note);
 	g_free(r);
 }

@@ -36,6 +36,7 @@
 #include "merge/lib/log.h"
 #include "merge/lib/path.h"
 #include "merge/scan.h"
+#include "transport/json.h"
 
 enum { RESTORE_ROUNDS = 3, MARK_GROUP = 256 };
 
@@ -252,6 +253,7 @@ static int store_rebased(struct restore *r, GError **err)
 		return -EIO;
 	make_input(r);
 	reconcile_rebase(&r->input, r->all, r->ours, &ours, &theirs);
+	restore_rebase_picks(r, &ours, &theirs);
 	if (state_begin(state, err) < 0)
 		return -EIO;
 	if (state_store(state, STATE_UNDO_LOCAL, r->base_ours, err) < 0 ||
@@ -293,6 +295,8 @@ static int merge_rounds(struct restore *r, GError **err)
 			keep_lines(r->all, plan);
 			return 0;
 		}
+		if (r->o->picks && restore_take_picks(r, plan, err) < 0)
+			return -EIO;
 		/* Repeated lines of an earlier round say nothing new. */
 		if (i > 0)
 			drop_reported(r->all, plan);
@@ -444,6 +448,9 @@ void restore_release(struct restore *r)
 	g_free(r->trash);
 	g_free(r->note);
 	g_free(r->diff);
+	json_free(r->offer);
+	if (r->parts)
+		g_array_free(r->parts, TRUE);
 }
 
 static int run(struct restore *r, GError **err)
@@ -458,6 +465,8 @@ static int run(struct restore *r, GError **err)
 	conflicts_report(r->s, r->all);
 	if (r->o->with_diff)
 		r->diff = restore_diff(r);
+	if (r->o->offer)
+		r->offer = restore_offer(r);
 	return r->o->dry_run ? 0 : store_rebased(r, err);
 }
 
@@ -469,6 +478,7 @@ static struct report *make_report(struct restore *r, int64_t began_ns,
 	rep->plan = g_steal_pointer(&r->all);
 	rep->trash = g_steal_pointer(&r->trash);
 	rep->diff = g_steal_pointer(&r->diff);
+	rep->offer = g_steal_pointer(&r->offer);
 	rep->note = g_steal_pointer(&r->note);
 	rep->unsent = r->unsent;
 	rep->dry_run = r->o->dry_run;

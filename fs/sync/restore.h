@@ -19,6 +19,8 @@ struct restore {
 	char *trash;		/* absolute directory */
 	char *staging;		/* name below the session's directory */
 	char *note, *diff;
+	struct json *offer;
+	GArray *parts;		/* files of which a part was taken */
 	int64_t deadline_ns;
 	size_t marked;		/* outcomes of the plan kept so far */
 	bool damaged, replaced, fold_case, interrupted, unsent;
@@ -38,6 +40,19 @@ int restore_apply(struct restore *r, struct plan *p,
 	const struct apply_options *o, GError **err);
 void restore_release(struct restore *r);
 
+/* --- fs/sync/restore_pick.c ------------------------------------------- */
+
+/* Below the session's directory: merged texts of an offer, until the next. */
+#define RESTORE_PICKING "picking"
+
+/* What r->all offers, for report.offer; json_free it. */
+struct json *restore_offer(struct restore *r);
+/* Takes of P, which is resolved, what r->o->picks says; the rest is held. */
+int restore_take_picks(struct restore *r, struct plan *p, GError **err);
+/* The baselines of files of which a part was taken. */
+void restore_rebase_picks(struct restore *r, struct manifest **ours,
+	struct manifest **theirs);
+
 /* --- fs/sync/restore_dirs.c ------------------------------------------- */
 
 /* Opens this restore's trash (beside the local directory's file system where
@@ -54,6 +69,12 @@ void restore_expire_trash(struct restore *r);
 void drop_reported(const struct plan *all, struct plan *plan);
 /* Paths that would not hold still: failed, and why. */
 void fail_changed(struct plan *plan);
+/* Content or link text of what is at OP's path here, of what OP puts there, and
+ * of PATH in the mirror; NULL: nothing, or it cannot be read. More than
+ * TEXT_MERGE_LIMIT is cut somewhere above that. */
+GBytes *restore_old_bytes(struct restore *r, const struct plan_op *op);
+GBytes *restore_new_bytes(struct restore *r, const struct plan_op *op);
+GBytes *restore_their_bytes(struct restore *r, const char *path);
 /* Unified diffs of what r->all writes; g_free it. */
 char *restore_diff(struct restore *r);
 

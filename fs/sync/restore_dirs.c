@@ -73,8 +73,9 @@ int restore_open_dirs(struct restore *r, GError **err)
 {
 	int e;
 
-	r->staging = r->o->dry_run ? io_temp_name() : g_strdup("staging");
-	if (!r->interrupted && !r->o->dry_run)
+	r->staging = r->o->offer	? g_strdup(RESTORE_PICKING)
+		: r->o->dry_run ? io_temp_name() : g_strdup("staging");
+	if (r->o->offer || (!r->interrupted && !r->o->dry_run))
 		beneath_remove_all(r->s->dir_fd, r->staging);
 	e = beneath_mkdir_all(r->s->dir_fd, r->staging, 0700);
 	if (e == 0)
@@ -99,8 +100,10 @@ void restore_close_dirs(struct restore *r)
 			rmdir(path);	/* only when empty */
 		}
 	}
-	if (r->staging && (r->o->dry_run || !r->all))
+	if (r->staging && !r->o->offer && (r->o->dry_run || !r->all))
 		session_remove_staging(r->s, r->staging);
+	if (r->o->picks)
+		session_remove_staging(r->s, RESTORE_PICKING);
 	g_free(r->staging);
 	r->staging = NULL;
 }

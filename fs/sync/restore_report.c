@@ -81,8 +81,7 @@ static int open_new_version(struct restore *r, const struct plan_op *op)
 	return -1;
 }
 
-/* What is at PATH of our side: content or link text; absent for a directory. */
-static GBytes *old_bytes(struct restore *r, const struct plan_op *op)
+GBytes *restore_old_bytes(struct restore *r, const struct plan_op *op)
 {
 	if (op->before.type == ENTRY_LINK)
 		return g_bytes_new(op->before.target,
@@ -93,16 +92,22 @@ static GBytes *old_bytes(struct restore *r, const struct plan_op *op)
 	return NULL;
 }
 
-static GBytes *new_bytes(struct restore *r, const struct plan_op *op)
+GBytes *restore_new_bytes(struct restore *r, const struct plan_op *op)
 {
 	if (op->action == PLAN_CHMOD)
-		return old_bytes(r, op);
+		return restore_old_bytes(r, op);
 	if (op->action != PLAN_PUT)
 		return NULL;
 	if (op->after.type == ENTRY_LINK)
 		return g_bytes_new(op->after.target, strlen(op->after.target));
 	return op->after.type == ENTRY_FILE
 		? read_bytes(open_new_version(r, op)) : NULL;
+}
+
+GBytes *restore_their_bytes(struct restore *r, const char *path)
+{
+	return read_bytes(
+		r->content.open_theirs(r->content.ctx, path, NULL, NULL));
 }
 
 /* git knows two modes of a file; other bits are shown where only they
@@ -120,8 +125,8 @@ static void add_diff(struct restore *r, const struct plan_op *op, GString *out)
 {
 	bool exact = op->action == PLAN_CHMOD &&
 		mode_of(&op->before, false) == mode_of(&op->after, false);
-	struct git_side a = { old_bytes(r, op), mode_of(&op->before, exact) };
-	struct git_side b = { new_bytes(r, op), mode_of(&op->after, exact) };
+	struct git_side a = { restore_old_bytes(r, op), mode_of(&op->before, exact) };
+	struct git_side b = { restore_new_bytes(r, op), mode_of(&op->after, exact) };
 	g_autofree char *text = git_diff_path(op->path, &a, &b);
 
 	g_string_append(out, text);

@@ -192,11 +192,20 @@ struct restore_options {
 	bool dry_run;		/* plan only */
 	bool undo, allow_deletes;
 	bool with_diff;		/* unified diffs in the report */
+	/* restore -p: with dry_run, report.offer is what can be picked … */
+	bool offer;
+	/* … and of a later call, what was; borrowed; NULL: everything is taken. */
+	const struct json *picks;
 };
 struct report {
 	struct plan *plan;
 	char *trash;		/* directory, or NULL */
 	char *diff;		/* unified diffs, or NULL */
+	/* {"roots":{"local","mirror","picking"},"items":[{"path","what","digest",
+	 * …}]} (fs/sync/restore_pick.c), or NULL. Picks are [{"path","digest",
+	 * "take":true, false or numbers of changes,"mode":true}]; an item that
+	 * they do not name is held. */
+	struct json *offer;
 	char *note;		/* e.g. the sandbox could not be reached and the
 				 * mirror is the truth; or NULL */
 	uint64_t bytes_fetched;
