@@ -1,71 +1,21 @@
 /*
- * Commands are grouped by directory and cut below ARGS_LIMIT, so that ten
- * thousand files in a few hundred directories cost a few hundred forks. $s is
- * our session directory. Every command may fail without stopping the others
- * and may run again after a cut: the read-back decides what was done.
+ * Commands are grouped by directory, or by mode: a batch costs processes in
+ * proportion to the directories of the sandbox that it changes, not to its
+ * files. Functions are those of transport/batch.sh.
+ *
+ * Run again after a cut, on what was left in the staging directory, the same
+ * commands end as if they had never been cut, and overwrite nothing that they
+ * had put into place before: what is no longer staged is done.
  */
 #include "transport/batch_script.h"
 
 #include <string.h>
 
 #include "merge/lib/path.h"
+#include "transport/batch.sh.h"
 #include "transport/listing.h"
+#include "transport/sh_group.h"
 #include "transport/sh_quote.h"
-
-enum { ARGS_LIMIT = 48 * 1024 };
-
-/* A command that takes many files of one directory. */
-struct group {
-	GString *out;
-	const char *before, *after;	/* around the files; after: "" or a
-					 * word before the directory */
-	char *dir;			/* of the open command, or NULL */
-	GString *words;
-};
-
-static void close_group(struct group *g)
-{
-	if (!g->dir)
-		return;
-	g_string_append(g->out, g->before);
-	g_string_append_len(g->out, g->words->str, (gssize)g->words->len);
-	if (g->after) {
-		g_string_append(g->out, g->after);
-		sh_join_path(g->out, *g->dir ? g->dir : ".");
-		g_string_append_c(g->out, '/');
-	}
-	g_string_append_c(g->out, '\n');
-	g_string_truncate(g->words, 0);
-	g_clear_pointer(&g->dir, g_free);
-}
-
-/* Adds PREFIX and PATH as one word to the command of PATH's directory. */
-static void add_to_group(struct group *g, const char *prefix, const char *path)
-{
-	g_autofree char *dir = path_parent(path);
-
-	if (g->dir && (strcmp(g->dir, dir) || g->words->len > ARGS_LIMIT))
-		close_group(g);
-	if (!g->dir)
-		g->dir = g_steal_pointer(&dir);
-	g_string_append(g->words, prefix);
-	sh_join_path(g->words, path);
-}
-
-static struct group open_group(GString *out, const char *before,
-	const char *after)
-{
-	return (struct group){
-		.out = out, .before = before, .after = after,
-		.words = g_string_new(NULL),
-	};
-}
-
-static void end_group(struct group *g)
-{
-	close_group(g);
-	g_string_free(g->words, TRUE);
-}
 
 static const struct batch_op *op_at(const struct batch *b, guint i)
 {
@@ -112,7 +62,8 @@ static void want(struct batch_script *s, const char *path,
 		record_format(s->want_files, e, path);
 }
 
-static void add_checks(struct batch_script *s, const struct batch *b)
+static void add_checks(struct batch_script *s, const struct batch *b,
+	const struct batch_places *p)
 {
 	static const struct entry absent;
 
@@ -133,6 +84,11 @@ static void add_checks(struct batch_script *s, const struct batch *b)
 
 		if (!op || op->expect_any)
 			continue;
+		/* As the directory is new, nothing is in it. */
+		if (batch_place(p, i)->kind == PLACE_INSIDE) {
+			list_path(s->below, op->path);
+			continue;
+		}
 		path = batch_before_moves(b, op->path,
 			op->kind == BATCH_MOVE ? i : b->ops->len);
 		if (op->kind == BATCH_MOVE) {
@@ -144,6 +100,59 @@ static void add_checks(struct batch_script *s, const struct batch *b)
 		} else if (!g_hash_table_contains(emptied, op->path)) {
 			want(s, op->path, &op->expect);
 		}
+	}
+}
+
+/* Adds DIR and those above it, up to one that is in SEEN. */
+static void add_parents(GString *list, GHashTable *seen, const char *dir)
+{
+	char *at = g_strdup(dir);
+
+	while (*at && g_hash_table_add(seen, at)) {
+		list_path(list, at);
+		at = path_parent(at);
+	}
+	if (!*at)
+		g_free(at);
+}
+
+/* The directories that the batch goes through as they are before it. */
+static void add_parents_of_all(struct batch_script *s, const struct batch *b)
+{
+	g_autoptr(GHashTable) seen = g_hash_table_new_full(
+		g_str_hash, g_str_equal, g_free, NULL);
+	g_autoptr(GHashTable) made =
+		g_hash_table_new(g_str_hash, g_str_equal);
+	g_autoptr(GHashTable) done = g_hash_table_new_full(
+		g_str_hash, g_str_equal, g_free, NULL);
+
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = op_at(b, i);
+
+		if (op && op->kind == BATCH_MKDIR &&
+			(op->expect_any || op->expect.type != ENTRY_DIR))
+			g_hash_table_add(made, op->path);
+	}
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = op_at(b, i);
+		g_autofree char *before = NULL;
+		char *dir;
+
+		if (!op)
+			continue;
+		dir = path_parent(op->path);
+		if (g_hash_table_contains(made, dir) ||
+			g_hash_table_contains(done, dir)) {
+			g_free(dir);
+			continue;
+		}
+		before = batch_before_moves(b, dir,
+			op->kind == BATCH_MOVE ? i : b->ops->len);
+		add_parents(s->parents, seen, before);
+		if (op->kind == BATCH_MOVE)
+			g_free(dir);	/* of another moment */
+		else
+			g_hash_table_add(done, dir);
 	}
 }
 
@@ -159,77 +168,32 @@ static void add_move(GString *out, const struct batch_op *op)
 	g_string_append_c(out, '\n');
 }
 
-static void add_mkdir(GString *out, const struct batch_op *op)
+static bool is_existing_dir(const struct batch_op *op)
 {
-	if (op->expect_any || op->expect.type != ENTRY_DIR) {
-		g_string_append(out, "mkdir");
-		sh_append_path(out, op->path);
-		g_string_append(out, " 2>/dev/null\n");
-	}
-	g_string_append_printf(out, "chmod %o", op->entry.mode & 0777);
-	sh_append_path(out, op->path);
-	g_string_append_c(out, '\n');
+	return op && op->kind == BATCH_MKDIR && !op->expect_any &&
+		op->expect.type == ENTRY_DIR;
 }
 
-static void add_moves_and_dirs(GString *out, const struct batch *b)
+/* New directories that do not arrive whole. Nobody else enters them until they
+ * have their mode. */
+static void add_moves_and_dirs(GString *out, const struct batch *b,
+	const struct batch_places *p)
 {
-	for (guint i = 0; i < b->ops->len; i++) {
-		const struct batch_op *op = op_at(b, i);
-
-		if (op && op->kind == BATCH_MOVE)
-			add_move(out, op);
-		else if (op && op->kind == BATCH_MKDIR &&
-			op->expect.type != ENTRY_DIR)
-			add_mkdir(out, op);
-	}
-}
-
-/* Makes the directories below $s/old that kept versions go to. */
-static void add_old_dirs(GString *out, const struct batch *b)
-{
-	g_autoptr(GHashTable) seen = g_hash_table_new_full(
-		g_str_hash, g_str_equal, g_free, NULL);
-	GHashTableIter it;
-	gpointer dir;
+	struct sh_group *dirs = sh_group_new();
 
 	for (guint i = 0; i < b->ops->len; i++) {
 		const struct batch_op *op = op_at(b, i);
 
-		if (op && (op->kind == BATCH_DELETE ||
-				  (op->kind == BATCH_PUT &&
-					  (op->expect_any ||
-						  op->expect.type !=
-							  ENTRY_ABSENT))))
-			g_hash_table_add(seen, path_parent(op->path));
-	}
-	g_hash_table_iter_init(&it, seen);
-	while (g_hash_table_iter_next(&it, &dir, NULL)) {
-		g_string_append(out, "mkdir -p \"$s/old\"/");
-		sh_join_path(out, *(char *)dir ? dir : ".");
-		g_string_append_c(out, '\n');
-	}
-}
-
-/* Files and links go to $s/old by rename, directories by rmdir. */
-static void add_deletes(GString *out, const struct batch *b)
-{
-	struct group files = open_group(out, "mv -f", " \"$s/old\"/");
-
-	for (guint i = 0; i < b->ops->len; i++) {
-		const struct batch_op *op = op_at(b, i);
-
-		if (!op || op->kind != BATCH_DELETE)
+		if (op && op->kind == BATCH_MKDIR && !is_existing_dir(op) &&
+			batch_place(p, i)->kind == PLACE_NONE)
+			sh_group_add(dirs, "mkdir", op->path);
+		if (!op || op->kind != BATCH_MOVE)
 			continue;
-		if (op->expect.type != ENTRY_DIR) {
-			add_to_group(&files, " ", op->path);
-			continue;
-		}
-		close_group(&files);
-		g_string_append(out, "rmdir");
-		sh_append_path(out, op->path);
-		g_string_append_c(out, '\n');
+		sh_group_end(dirs, out, " 2>/dev/null");
+		dirs = sh_group_new();
+		add_move(out, op);
 	}
-	end_group(&files);
+	sh_group_end(dirs, out, " 2>/dev/null");
 }
 
 static bool replaces(const struct batch_op *op)
@@ -239,52 +203,192 @@ static bool replaces(const struct batch_op *op)
 			op->expect.type == ENTRY_LINK);
 }
 
-static void add_puts(GString *out, const struct batch *b)
+/* Makes the directories below $s/old that kept versions go to. */
+static void add_old_dirs(GString *out, const struct batch *b)
 {
-	struct group keep = open_group(out, "ln", " \"$s/old\"/");
-	struct group put = open_group(out, "mv -f", " ");
+	struct sh_group *dirs = sh_group_new();
+	g_autoptr(GHashTable) seen = g_hash_table_new_full(
+		g_str_hash, g_str_equal, g_free, NULL);
 
-	for (guint i = 0; i < b->ops->len; i++)
-		if (replaces(op_at(b, i)))
-			add_to_group(&keep, " ", op_at(b, i)->path);
-	end_group(&keep);
 	for (guint i = 0; i < b->ops->len; i++) {
 		const struct batch_op *op = op_at(b, i);
+		char *dir;
 
-		if (!op || op->kind != BATCH_PUT)
+		if (!op || !(op->kind == BATCH_DELETE || replaces(op)))
 			continue;
-		/* mv would go through a link to a directory. */
-		if (op->expect_any || op->expect.type == ENTRY_LINK) {
-			g_string_append(out, "[ -L");
-			sh_append_path(out, op->path);
-			g_string_append(out, " ] && rm -f");
-			sh_append_path(out, op->path);
-			g_string_append_c(out, '\n');
-		}
+		dir = path_parent(op->path);
+		if (g_hash_table_add(seen, dir))
+			sh_group_add(dirs,
+				"(mkdir -p \"$s/old\" && cd \"$s/old\" && "
+				"mkdir -p", dir);
 	}
-	for (guint i = 0; i < b->ops->len; i++) {
-		const struct batch_op *op = op_at(b, i);
-
-		if (op && op->kind == BATCH_PUT)
-			add_to_group(&put, " \"$s\"/stage/t/", op->path);
-	}
-	end_group(&put);
+	sh_group_end(dirs, out, ")");
 }
 
-static void add_modes(GString *out, const struct batch *b)
+/* The beginning of a call of the function WORD for what is in PATH's
+ * directory; g_free it. */
+static char *call_for(const char *word, const char *path)
 {
+	g_autofree char *dir = path_parent(path);
+	GString *s = g_string_new(word);
+
+	sh_append_path(s, dir);
+	return g_string_free(s, FALSE);
+}
+
+/* Files and links go to $s/old by rename, then directories by rmdir: what was
+ * in them, in the order given, is deleted before. */
+static void add_deletes(GString *out, const struct batch *b)
+{
+	struct sh_group *files = sh_group_new();
+	struct sh_group *dirs = sh_group_new();
+
 	for (guint i = 0; i < b->ops->len; i++) {
 		const struct batch_op *op = op_at(b, i);
 
-		if (op && op->kind == BATCH_CHMOD) {
-			g_string_append_printf(
-				out, "chmod %o", op->entry.mode & 0777);
-			sh_append_path(out, op->path);
-			g_string_append_c(out, '\n');
-		} else if (op && op->kind == BATCH_MKDIR &&
-			op->expect.type == ENTRY_DIR) {
-			add_mkdir(out, op);
+		if (!op || op->kind != BATCH_DELETE)
+			continue;
+		if (op->expect.type == ENTRY_DIR) {
+			sh_group_add(dirs, "rmdir", op->path);
+		} else {
+			g_autofree char *begin = call_for("drop", op->path);
+
+			sh_group_add(files, begin, op->path);
 		}
+	}
+	sh_group_end(files, out, "");
+	sh_group_end(dirs, out, "");
+}
+
+/* What is replaced is kept, and links are not written through. */
+static void add_keeps(GString *out, const struct batch *b,
+	const struct batch_places *p)
+{
+	struct sh_group *keep = sh_group_new();
+
+	for (guint i = 0; i < b->ops->len; i++) {
+		g_autofree char *begin = NULL;
+
+		if (!replaces(op_at(b, i)))
+			continue;
+		begin = call_for("keep", op_at(b, i)->path);
+		sh_group_add(keep, begin, op_at(b, i)->path);
+	}
+	sh_group_end(keep, out, "");
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = op_at(b, i);
+
+		if (!replaces(op) ||
+			(!op->expect_any && op->expect.type != ENTRY_LINK))
+			continue;
+		g_string_append(out, "unfollow");
+		sh_append_path(out, batch_place(p, i)->staged);
+		sh_append_path(out, op->path);
+		g_string_append_c(out, '\n');
+	}
+}
+
+/* What did not arrive whole is not published with the tree that it is in. */
+static void add_withdrawals(GString *out, const struct batch *b,
+	const struct batch_places *p)
+{
+	struct sh_group *files = sh_group_new();
+
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = g_ptr_array_index(b->ops, i);
+
+		if (batch_place(p, i)->kind == PLACE_INSIDE &&
+			op->result != BATCH_TODO)
+			sh_group_add(files, "(cd \"$s/stage\" && rm -f",
+				batch_place(p, i)->staged);
+	}
+	sh_group_end(files, out, ")");
+}
+
+static void add_puts(GString *out, const struct batch *b,
+	const struct batch_places *p)
+{
+	struct sh_group *puts = sh_group_new();
+
+	add_withdrawals(out, b, p);
+	add_keeps(out, b, p);
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = op_at(b, i);
+		const struct place *at = batch_place(p, i);
+		GString *begin;
+
+		if (!op || (at->kind != PLACE_FILE && at->kind != PLACE_TREE))
+			continue;
+		begin = g_string_new(NULL);
+		g_string_printf(begin, "%s %u",
+			at->kind == PLACE_TREE ? "tree" : "put", at->slot);
+		sh_append_path(
+			begin, g_ptr_array_index(p->dirs, at->slot));
+		sh_group_add(puts, begin->str, path_name(op->path));
+		g_string_free(begin, TRUE);
+	}
+	sh_group_end(puts, out, "");
+}
+
+static void add_mode(struct sh_group *g, const struct batch_op *op)
+{
+	g_autofree char *begin =
+		g_strdup_printf("chmod %o", op->entry.mode & 0777u);
+
+	sh_group_add(g, begin, op->path);
+}
+
+/* Directories that we may go on working in are opened before. */
+static bool opens(const struct batch_op *op)
+{
+	return is_existing_dir(op) && (op->entry.mode & 0300) == 0300;
+}
+
+static void add_opened(GString *out, const struct batch *b)
+{
+	struct sh_group *modes = sh_group_new();
+
+	for (guint i = 0; i < b->ops->len; i++)
+		if (opens(op_at(b, i)))
+			add_mode(modes, op_at(b, i));
+	sh_group_end(modes, out, "");
+}
+
+/* Whether the mode of OP's path is not yet what it is to be. */
+static bool lacks_mode(const struct batch_op *op, const struct place *at)
+{
+	if (!op || opens(op))
+		return false;
+	/* A tree's directories arrive with their modes, but open to us. */
+	if (at->kind == PLACE_TREE || at->kind == PLACE_INSIDE)
+		return op->kind == BATCH_MKDIR &&
+			(op->entry.mode & 0700) != 0700;
+	return op->kind == BATCH_CHMOD || op->kind == BATCH_MKDIR;
+}
+
+static void add_modes(GString *out, const struct batch *b,
+	const struct batch_places *p)
+{
+	struct sh_group *modes = sh_group_new();
+
+	for (guint i = 0; i < b->ops->len; i++) {
+		const struct batch_op *op = op_at(b, i);
+
+		if (lacks_mode(op, batch_place(p, i)) &&
+			(op->kind == BATCH_CHMOD || op->entry.mode & 0100))
+			add_mode(modes, op);
+	}
+	sh_group_end(modes, out, "");
+	/* Last those behind which we cannot look, the innermost first. */
+	for (guint i = b->ops->len; i-- > 0;) {
+		const struct batch_op *op = op_at(b, i);
+
+		if (!lacks_mode(op, batch_place(p, i)) ||
+			op->kind == BATCH_CHMOD || op->entry.mode & 0100)
+			continue;
+		modes = sh_group_new();
+		add_mode(modes, op);
+		sh_group_end(modes, out, "");
 	}
 }
 
@@ -299,22 +403,27 @@ static void add_touched(GString *list, const struct batch *b)
 	}
 }
 
-void batch_script_init(struct batch_script *s, const struct batch *b)
+void batch_script_init(struct batch_script *s, const struct batch *b,
+	const struct batch_places *p)
 {
 	*s = (struct batch_script){
-		.commands = g_string_new("s=$1\nLC_ALL=C\n"),
+		.commands = g_string_new(script_batch),
 		.files = g_string_new(NULL),
 		.want_files = g_string_new(NULL),
 		.dirs = g_string_new(NULL),
 		.want_dirs = g_string_new(NULL),
+		.below = g_string_new(NULL),
+		.parents = g_string_new(NULL),
 		.touched = g_string_new(NULL),
 	};
-	add_checks(s, b);
-	add_moves_and_dirs(s->commands, b);
+	add_checks(s, b, p);
+	add_parents_of_all(s, b);
+	add_moves_and_dirs(s->commands, b, p);
+	add_opened(s->commands, b);
 	add_old_dirs(s->commands, b);
 	add_deletes(s->commands, b);
-	add_puts(s->commands, b);
-	add_modes(s->commands, b);
+	add_puts(s->commands, b, p);
+	add_modes(s->commands, b, p);
 	add_touched(s->touched, b);
 }
 
@@ -325,5 +434,7 @@ void batch_script_release(struct batch_script *s)
 	g_string_free(s->want_files, TRUE);
 	g_string_free(s->dirs, TRUE);
 	g_string_free(s->want_dirs, TRUE);
+	g_string_free(s->below, TRUE);
+	g_string_free(s->parents, TRUE);
 	g_string_free(s->touched, TRUE);
 }

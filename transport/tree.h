@@ -154,8 +154,10 @@ struct batch {
 	uint64_t number;      /* > 0, rising; the same number again is a replay */
 	GPtrArray *ops;	      /* struct batch_op, owned. Order of effect:
 			       * moves and new directories in the order given,
-			       * then deletes (in the order given), then puts,
-			       * modes and modes of existing directories */
+			       * modes of directories that are opened, deletes
+			       * (files and links first), puts, other modes.
+			       * New directories that nothing else concerns
+			       * come with the puts, whole */
 	/* Opens the bytes of a PUT file for reading; called while streaming.
 	 * -1 with negative errno in *REASON: the op is skipped. */
 	int (*open)(void *ctx, const struct batch_op *op, int *reason);
@@ -188,7 +190,10 @@ struct batch_stats {
  * directory until the next batch, rename into place, read back. Files are
  * published only when their bytes arrived whole and still_same() agreed; a
  * digest of what was sent is put into op->entry (ENTRY_HASHED). A replay of a
- * number that was applied changes nothing and gives the same results.
+ * number that was applied changes nothing and gives the same results; one of a
+ * number that was cut while it was applied goes on with what the sandbox has
+ * staged of it, and touches nothing that was put into place before. A path
+ * below what has become a link there comes back BATCH_DIVERGED.
  * After FAIL_UNKNOWN, FAIL_DEADLINE or FAIL_UNAVAILABLE call again with the
  * same batch.
  */

@@ -34,6 +34,7 @@ enum {
 struct sending {
 	struct tree *t;
 	struct batch *b;
+	struct batch_places places;
 	int pipe[2];
 	struct tar_writer *tar;
 	struct hasher *hasher;
@@ -60,12 +61,15 @@ static ssize_t from_pipe(void *ctx, void *buf, size_t len)
 	return n < 0 ? -errno : n;
 }
 
-static int write_member(struct sending *s, const struct batch_op *op)
+static int write_member(struct sending *s, guint i)
 {
-	g_autofree char *path = g_strconcat("t/", op->path, NULL);
+	const struct batch_op *op = g_ptr_array_index(s->b->ops, i);
 	struct entry e = op->entry;
 
-	e.path = path;
+	e.path = batch_place(&s->places, i)->staged;
+	/* What is below a directory must get into it, and it into its place. */
+	if (e.type == ENTRY_DIR)
+		e.mode |= 0700;
 	return tar_write_header(s->tar, &e);
 }
 
@@ -94,8 +98,9 @@ static int write_bytes(struct sending *s, struct batch_op *op, int fd,
 	return r;
 }
 
-static int send_file(struct sending *s, struct batch_op *op)
+static int send_file(struct sending *s, guint i)
 {
+	struct batch_op *op = g_ptr_array_index(s->b->ops, i);
 	int reason = -EIO;
 	autofd int fd = s->b->open(s->b->ctx, op, &reason);
 	struct stat st;
@@ -106,7 +111,7 @@ static int send_file(struct sending *s, struct batch_op *op)
 		op->result = BATCH_SKIPPED;
 		return 0;
 	}
-	r = write_member(s, op);
+	r = write_member(s, i);
 	if (r == 0)
 		r = write_bytes(s, op, fd, &whole);
 	if (r < 0)
@@ -128,11 +133,12 @@ static int send_controls(struct sending *s)
 	} members[] = {
 		{ "c/files", &c.files }, { "c/want-files", &c.want_files },
 		{ "c/dirs", &c.dirs }, { "c/want-dirs", &c.want_dirs },
+		{ "c/below", &c.below }, { "c/parents", &c.parents },
 		{ "c/touched", &c.touched }, { "c/do", &c.commands },
 	};
 	int r = 0;
 
-	batch_script_init(&c, s->b);
+	batch_script_init(&c, s->b, &s->places);
 	for (size_t i = 0; r == 0 && i < G_N_ELEMENTS(members); i++)
 		r = tar_write_file(s->tar, members[i].path, 0600,
 			(*members[i].text)->str, (*members[i].text)->len);
@@ -147,15 +153,15 @@ static int produce(struct sending *s)
 	int r = 0;
 
 	for (guint i = 0; r == 0 && i < s->b->ops->len; i++) {
-		struct batch_op *op = g_ptr_array_index(s->b->ops, i);
+		const struct batch_op *op = g_ptr_array_index(s->b->ops, i);
 
-		if (op->kind != BATCH_PUT || op->result != BATCH_TODO)
+		if (batch_place(&s->places, i)->kind == PLACE_NONE)
 			continue;
-		if (op->entry.type == ENTRY_FILE) {
-			r = send_file(s, op);
+		if (op->kind == BATCH_PUT && op->entry.type == ENTRY_FILE) {
+			r = send_file(s, i);
 		} else {
-			r = write_member(s, op);
-			s->files++;
+			r = write_member(s, i);
+			s->files += op->kind == BATCH_PUT;
 		}
 	}
 	if (r == 0)
@@ -395,6 +401,24 @@ static int take_done(struct tree *t, struct batch *b,
 	return raced->len ? put_back(t, raced, call, err) : 0;
 }
 
+/* Whether a directory above PATH is none, but a link, say. */
+static bool is_below_other(const struct answer_records *a, const char *path)
+{
+	g_autofree char *at = path_parent(path);
+
+	while (*at) {
+		const struct record *r = g_hash_table_lookup(a->now, at);
+		char *up;
+
+		if (r && r->kind == 'D' && r->e.type != ENTRY_DIR)
+			return true;
+		up = path_parent(at);
+		g_free(at);
+		at = up;
+	}
+	return false;
+}
+
 /* Nothing was done because something is not as expected: which. */
 static int take_other(struct tree *t, struct batch *b,
 	const struct answer_records *a, GError **err)
@@ -422,9 +446,12 @@ static int take_other(struct tree *t, struct batch *b,
 			? g_hash_table_lookup(a->now, op->to) : NULL;
 		struct entry absent = { 0 };
 
-		if (op->result != BATCH_TODO || op->expect_any)
+		if (op->result != BATCH_TODO)
 			continue;
-		if (same_identity(now ? &now->e : &absent, &op->expect) && !to)
+		if (!is_below_other(a, g_ptr_array_index(paths, i)) &&
+			(op->expect_any || (!to &&
+				same_identity(now ? &now->e : &absent,
+					&op->expect))))
 			continue;
 		set_remote(op, now);
 		/* Gone already is what a delete is for. */
@@ -485,8 +512,11 @@ static int send_once(struct tree *t, struct batch *b, const struct call *call,
 		.text = g_string_new(NULL), .limit = ANSWER_LIMIT,
 	};
 	struct sink out = answer_sink(&a);
-	int r = exchange(&s, call, &out, err);
+	int r;
 
+	batch_places_init(&s.places, b);
+	r = exchange(&s, call, &out, err);
+	batch_places_release(&s.places);
 	if (r == 0)
 		r = take_answer(t, b, a.text, call, err);
 	g_string_free(a.text, TRUE);
@@ -509,13 +539,14 @@ static guint count_todo(const struct batch *b)
 }
 
 /* A new try of a batch whose outcome is unknown: all is to be done again, but
- * for what was found diverged. */
+ * for what was found diverged, and what did not arrive whole: the sandbox may
+ * have gone by the first try, in which it was not. */
 static void reset_results(struct batch *b)
 {
 	for (guint i = 0; i < b->ops->len; i++) {
 		struct batch_op *op = g_ptr_array_index(b->ops, i);
 
-		if (op->result == BATCH_SKIPPED || op->result == BATCH_REFUSED)
+		if (op->result == BATCH_REFUSED)
 			op->result = BATCH_TODO;
 	}
 }

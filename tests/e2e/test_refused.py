@@ -9,7 +9,7 @@ from conftest import tree, wait_for, write
 
 MV = """#!/bin/sh
 for arg; do
-	case $arg in ./locked/*)
+	case $arg in ./locked/* | */./locked/*)
 		[ -e "$MV_MAY" ] && continue
 		echo "mv: $arg: Permission denied" >&2
 		exit 1
