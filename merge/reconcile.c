@@ -66,7 +66,7 @@ static struct row row_of(const struct diff_step *s)
 	};
 }
 
-static struct row row_at(const struct reconcile_input *in, const char *path)
+struct row row_at(const struct reconcile_input *in, const char *path)
 {
 	return (struct row){
 		.path = path,
@@ -175,6 +175,8 @@ static void take_their_dir(struct rec *r, const struct row *w)
 		if (w->bt->type == ENTRY_DIR)
 			return;
 	}
+	if (g_hash_table_contains(r->made, w->path))
+		return;		/* for a file that was renamed into it */
 	need_parents(r, w->path);
 	op = plan_add(r->main, PLAN_MKDIR, w->path);
 	plan_entry_set(&op->after, w->t);
@@ -457,8 +459,10 @@ static bool reconcile_row(struct rec *r, const struct row *given)
 	if (!r->in->git_per_file && is_lock_in_git(w.path))
 		return false;
 	w = without_git_noise(r, &w);
-	if (!reconcile_rename(r, &w))
+	if (!is_renamed(r, w.path))
 		reconcile_file(r, &w);
+	else if (g_hash_table_contains(r->leaving, w.path))
+		delete_ours(r, &w, r->late);
 	return false;
 }
 
@@ -471,13 +475,14 @@ struct plan *reconcile(const struct reconcile_input *in)
 		.early = plan_new(), .main = plan_new(), .late = plan_new(),
 		.made = g_hash_table_new(g_str_hash, g_str_equal),
 		.done = g_hash_table_new(g_str_hash, g_str_equal),
+		.leaving = g_hash_table_new(g_str_hash, g_str_equal),
 		.incomplete = in->gates.base_damaged,
 	};
 	struct diff d;
 	struct diff_step s;
 	struct plan *p;
 
-	find_renames(&r);
+	reconcile_renames(&r);
 	diff_init_n(&d, sides, 4);
 	while (diff_next(&d, &s)) {
 		struct row w = row_of(&s);
@@ -489,6 +494,7 @@ struct plan *reconcile(const struct reconcile_input *in)
 	p = finish_plan(&r);
 	g_hash_table_destroy(r.made);
 	g_hash_table_destroy(r.done);
+	g_hash_table_destroy(r.leaving);
 	g_hash_table_destroy(r.ours_renames);
 	g_hash_table_destroy(r.theirs_renames);
 	return p;

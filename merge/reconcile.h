@@ -29,6 +29,11 @@ struct reconcile_gates {
 	uint64_t free_bytes;	 /* of our file system; 0: do not check */
 };
 
+/* A file, link or directory of their side that was seen to move. */
+struct reconcile_move {
+	const char *from, *to;
+};
+
 struct reconcile_input {
 	const struct manifest *base_ours, *base_theirs;
 	const struct manifest *ours, *theirs;
@@ -38,6 +43,11 @@ struct reconcile_input {
 	const char *const *held;	/* review patterns, NULL: the default */
 	const char *const *preserve_absent; /* names never deleted on our
 			* side; a path with such a component; may be NULL */
+	/* What their side moved since the baseline, in order; borrowed. Only
+	 * those are used whose file is gone at the one end and new at the
+	 * other: a fact too many, or one missing, costs nothing. */
+	const struct reconcile_move *moves;
+	size_t move_count;
 	enum conflict_policy on_conflict;
 	bool fold_case;		/* our file system folds case (row 52) */
 	unsigned name_max;	/* bytes of a name on our side; 0: 255 */

@@ -22,6 +22,7 @@ struct rec {
 	GHashTable *ours_renames;   /* old path -> new entry */
 	GHashTable *theirs_renames; /* the same of their side */
 	GHashTable *done;	/* paths settled by a rename */
+	GHashTable *leaving;	/* those of them that we are to lose */
 	bool incomplete;
 };
 
@@ -30,6 +31,7 @@ bool same_content(const struct entry *a, const struct entry *b);
 enum change content_change(const struct entry *was, const struct entry *is);
 bool perm_changed(const struct entry *was, const struct entry *is);
 const char *kind_of(const struct entry *e);
+struct row row_at(const struct reconcile_input *in, const char *path);
 
 /* --- reconcile_file.c ---------------------------------------------------- */
 /* Neither side is a directory there now. */
@@ -46,9 +48,11 @@ void need_parents(struct rec *r, const char *path);
 void delete_ours(struct rec *r, const struct row *w, struct plan *list);
 
 /* --- reconcile_rename.c --------------------------------------------------- */
-void find_renames(struct rec *r);
-/* True when a rename settles the row. */
-bool reconcile_rename(struct rec *r, const struct row *w);
+/* Finds renames and settles what they concern, before the walk; it deletes what
+ * is left of ours (r->leaving), in its order. */
+void reconcile_renames(struct rec *r);
+/* Whether a rename settled PATH. */
+bool is_renamed(const struct rec *r, const char *path);
 
 /* --- reconcile_names.c ---------------------------------------------------- */
 /* A link that is new or changed: its target as it may be written (g_free), or

@@ -40,11 +40,19 @@ static void drop_bytes(GBytes *b)
 		g_bytes_unref(b);
 }
 
-/* Their version becomes what `policy` says of a conflict. */
+static bool moves_ours(const struct plan_op *op)
+{
+	return strcmp(op->ours_path, op->path) != 0;
+}
+
+/* Their version becomes what `policy` says of a conflict. One that moves ours
+ * is left to part_rename(). */
 static void become_conflict(struct plan_op *op, const char *why)
 {
 	g_free(op->why);
 	op->why = g_strdup(why);
+	if (moves_ours(op))
+		return;
 	if (op->policy == CONFLICT_OURS) {
 		op->action = PLAN_REPORT;
 		op->list = PLAN_KEPT_LOCAL;
@@ -144,6 +152,31 @@ static int resolve_merge(struct plan_op *op, size_t index,
 	return r;
 }
 
+/* OP, which was to carry our change to their new name, could not: theirs comes
+ * under its name, and ours stays under the old one. */
+static void part_rename(struct plan *p, struct plan_op *op)
+{
+	for (size_t i = 0; i < plan_count(p); i++) {
+		struct plan_op *old = plan_at(p, i);
+
+		if (old->action != PLAN_DELETE ||
+			strcmp(old->path, op->ours_path))
+			continue;
+		old->action = PLAN_REPORT;
+		old->list = PLAN_KEPT_LOCAL;
+		old->word = "kept";
+		g_free(old->why);
+		old->why = g_strdup_printf("you changed it, the sandbox "
+			"renamed it to %s: %s", op->path, op->why);
+	}
+	op->action = PLAN_PUT;
+	op->source = PLAN_FROM_THEIRS;
+	plan_entry_set(&op->after, &op->theirs);
+	op->list = PLAN_APPLIED;
+	op->word = "created";
+	g_clear_pointer(&op->why, g_free);
+}
+
 int resolve_plan(struct plan *p, const struct apply_options *o, GError **err)
 {
 	size_t n = plan_count(p);
@@ -152,9 +185,12 @@ int resolve_plan(struct plan *p, const struct apply_options *o, GError **err)
 		struct plan_op *op = plan_at(p, i);
 		int r = 0;
 
-		if (op->action == PLAN_MERGE)
+		if (op->action == PLAN_MERGE) {
 			r = resolve_merge(op, i, o, err);
-		else if (op->action == PLAN_GIT)
+			if (r == 0 && op->action == PLAN_MERGE)
+				part_rename(p, op);
+		}
+		if (op->action == PLAN_GIT)
 			r = resolve_git(p, i, o, err);
 		if (r < 0)
 			return -EIO;

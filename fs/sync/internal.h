@@ -109,6 +109,19 @@ bool session_is_preserved(const struct session *s, const char *path);
 /* The local directory, opened and checked: is it the one recorded? *REPLACED
  * says no (another inode). -1 with *ERR when it cannot be opened. */
 int session_open_local(struct session *s, bool *replaced, GError **err);
+/* --- fs/sync/moves.c: what the workspace moved since the baseline ------- */
+
+/* PAIRS: paths from, to, from, to … in order. Inside the transaction that
+ * acknowledges them. */
+int moves_note(struct session *s, GPtrArray *pairs, GError **err);
+/* Of struct reconcile_move; g_array_unref. */
+GArray *moves_load(struct session *s);
+/* With a new baseline, inside its transaction: they are forgotten when all of
+ * it is SETTLED, and kept for an undo. */
+int moves_rebased(struct session *s, bool settled, GError **err);
+/* With the baseline of before, inside its transaction. */
+int moves_undone(struct session *s, GError **err);
+
 /* A new empty directory below the session's, for staging; its descriptor, and
  * its name (g_free) in *NAME. */
 int session_make_staging(struct session *s, char **name, GError **err);

@@ -241,11 +241,17 @@ static int in_transaction(struct refresh *r, const struct move *m,
 	const struct entry *remote, GError **err)
 {
 	struct state *state = r->s->state;
+	g_autoptr(GPtrArray) moved = g_ptr_array_new();
 	int e = state_begin(state, err);
 
 	if (e < 0)
 		return e;
-	if (m)
+	if (m) {
+		g_ptr_array_add(moved, (gpointer)m->from->path);
+		g_ptr_array_add(moved, (gpointer)m->to->path);
+		e = moves_note(r->s, moved, err);
+	}
+	if (m && e == 0)
 		e = state_move(state, STATE_ACK_MIRROR, m->from->path,
 			m->to->path, err);
 	if (m && e == 0)

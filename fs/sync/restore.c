@@ -160,6 +160,9 @@ static void make_input(struct restore *r)
 		.remote_cwd = r->s->spec->remote_cwd,
 		.preserve_absent =
 			(const char *const *)r->s->options->preserve_absent,
+		.moves = (const struct reconcile_move *)(void *)
+			r->moves->data,
+		.move_count = r->moves->len,
 		.on_conflict = policy(r->s),
 		.fold_case = r->fold_case,
 		.name_max = (unsigned)vfs.f_namemax,
@@ -241,6 +244,16 @@ static void collect_bases(struct restore *r, const struct manifest *ours,
 			r->s->dir, g_strerror(-e));
 }
 
+/* Whether nothing is left for another restore. */
+static bool is_settled(const struct plan *p)
+{
+	for (size_t i = 0; i < plan_count(p); i++)
+		if (plan_at(p, i)->list == PLAN_HELD ||
+			plan_at(p, i)->outcome == PLAN_FAILED)
+			return false;
+	return true;
+}
+
 /* The baselines after PLAN was applied, stored with everything that ends the
  * restore in one transaction. */
 static int store_rebased(struct restore *r, GError **err)
@@ -264,6 +277,7 @@ static int store_rebased(struct restore *r, GError **err)
 		state_save_plan(state, "undo", r->all, err) < 0 ||
 		state_set(state, "undo-trash", r->trash, err) < 0 ||
 		conflicts_note_home(r->s, r->all, err) < 0 ||
+		moves_rebased(r->s, is_settled(r->all), err) < 0 ||
 		state_drop_plan(state, "restore", err) < 0) {
 		state_rollback(state);
 		return -EIO;
@@ -449,12 +463,15 @@ void restore_release(struct restore *r)
 	g_free(r->note);
 	g_free(r->diff);
 	json_free(r->offer);
+	if (r->moves)
+		g_array_free(r->moves, TRUE);
 	if (r->parts)
 		g_array_free(r->parts, TRUE);
 }
 
 static int run(struct restore *r, GError **err)
 {
+	r->moves = moves_load(r->s);
 	if (load_bases(r, err) < 0 || restore_lock_local(r, err) < 0 ||
 		restore_choose_id(r, err) < 0 || restore_open_dirs(r, err) < 0)
 		return -EIO;

@@ -20,6 +20,7 @@ struct restore {
 	char *staging;		/* name below the session's directory */
 	char *note, *diff;
 	struct json *offer;
+	GArray *moves;		/* of struct reconcile_move */
 	GArray *parts;		/* files of which a part was taken */
 	int64_t deadline_ns;
 	size_t marked;		/* outcomes of the plan kept so far */

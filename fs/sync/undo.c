@@ -31,6 +31,8 @@ static int restore_baselines(struct session *s, GError **err)
 			r = state_store(s->state, pairs[i][1], m, err);
 	}
 	if (r == 0)
+		r = moves_undone(s, err);
+	if (r == 0)
 		r = state_drop_plan(s->state, "undo", err);
 	if (r == 0)
 		r = state_set(s->state, "undoing", NULL, err);

@@ -162,6 +162,7 @@ static int acknowledge(struct round *r, struct upload_result *out,
 	GError **err)
 {
 	struct state *state = r->s->state;
+	g_autoptr(GPtrArray) moved = g_ptr_array_new();
 
 	if (state_begin(state, err) < 0)
 		return -EIO;
@@ -182,15 +183,19 @@ static int acknowledge(struct round *r, struct upload_result *out,
 			state_rollback(state);
 			return -EIO;
 		}
-		if (op->kind == BATCH_MOVE)
+		if (op->kind == BATCH_MOVE) {
 			rebase_acked(r, op);
+			g_ptr_array_add(moved, op->path);
+			g_ptr_array_add(moved, op->to);
+		}
 		out->ops++;
 		out->deleted += op->kind == BATCH_DELETE;
 		out->replaced += op->kind == BATCH_DELETE ||
 			(op->kind == BATCH_PUT &&
 				op->expect.type != ENTRY_ABSENT);
 	}
-	if (session_note_applied(r->s, err) < 0) {
+	if (moves_note(r->s, moved, err) < 0 ||
+		session_note_applied(r->s, err) < 0) {
 		state_rollback(state);
 		return -EIO;
 	}
