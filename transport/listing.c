@@ -1,6 +1,7 @@
 #include "transport/listing.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -141,7 +142,7 @@ static bool take_link(struct cursor *c, struct record *r)
 		return false;
 	r->path = take_path(c, sep);
 	if (!r->path || memchr(sep, '\0', (size_t)(c->end - sep)) ||
-		c->end - sep - 2 > PATH_LIMIT)
+		c->end - sep - 2 >= PATH_MAX)
 		return false;
 	r->target = g_strndup(sep + 2, (gsize)(c->end - sep - 2));
 	return true;

@@ -10,6 +10,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "merge/lib/fail.h"
@@ -237,7 +238,7 @@ static int read_entry(struct reader *r, struct archive_entry *ae)
 		e.target = archive_entry_symlink(ae);
 		if (!e.target)
 			e.target = archive_entry_symlink_utf8(ae);
-		if (!e.target || !*e.target || strlen(e.target) > PATH_LIMIT)
+		if (!e.target || !*e.target || strlen(e.target) >= PATH_MAX)
 			return bad(r, path, "a link without a usable target");
 	}
 	if (e.type != ENTRY_FILE)

@@ -1,6 +1,7 @@
 #include "transport/tree_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "merge/lib/fail.h"
@@ -246,6 +247,12 @@ const char *tree_userland(const struct tree *t)
 	return t->userland ? t->userland : "unknown";
 }
 
+size_t tree_path_limit(const struct tree *t)
+{
+	return PATH_MAX - 1 - strlen(t->runtime) - strlen(t->id) -
+		strlen("/.session-/stage/t/./");
+}
+
 bool tree_has_subsecond(const struct tree *t)
 {
 	return t->subsecond;
@@ -298,12 +305,12 @@ static bool is_line_of(const char *line, const char *path, struct digest *d)
 int tree_hash(struct tree *t, const GPtrArray *paths, const struct call *call,
 	struct digest *out, bool *hashed, GError **err)
 {
+	GString *list = tree_path_list(paths);
 	struct answer a = {
 		.text = g_string_new(NULL),
-		.limit = (size_t)paths->len * (PATH_LIMIT * 2 + 80) + 1,
+		.limit = list->len * 2 + (size_t)paths->len * 80 + 1,
 	};
 	struct sink sink = answer_sink(&a);
-	GString *list = tree_path_list(paths);
 	struct text_source text = { .text = list->str, .len = list->len };
 	struct source in = text_source(&text);
 	int r;

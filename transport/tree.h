@@ -51,6 +51,9 @@ bool tree_is_fresh(const struct tree *t);
 uint64_t tree_applied(const struct tree *t);
 /* "GNU tar 1.34, findutils" …, for doctor and logs; borrowed. */
 const char *tree_userland(const struct tree *t);
+/* The longest path, in bytes, that the sandbox's tools can be told of: one
+ * system call takes PATH_MAX there, our staging directory included. */
+size_t tree_path_limit(const struct tree *t);
 /* Whether the sandbox keeps and tells sub-second mtimes. */
 bool tree_has_subsecond(const struct tree *t);
 

@@ -20,28 +20,22 @@ int mirror_getattr(struct mirror *m, uint64_t node, struct stat *st)
 	return n ? 0 : -ESTALE;
 }
 
-/* A path that reaches N for a system call, its links followed or not by FLAGS:
- * by name, or for an unlinked file by its descriptor. NULL when there is no way
- * left; g_free it. */
-static char *reach(const struct node *n, int *flags)
+/* Where N is for a system call, its links followed or not by FLAGS: by name, or
+ * for an unlinked file by its descriptor. -ENOENT when there is no way left. */
+static int find_spot(struct mirror *m, const struct node *n, struct spot *spot,
+	int *flags)
 {
 	char *path = node_path(n);
 
-	*flags = AT_SYMLINK_NOFOLLOW;
-	if (path && !*path) {
-		g_free(path);
-		return g_strdup(".");
-	}
-	if (path || !n->files)
-		return path;
-	*flags = 0;
-	return g_strdup_printf("/proc/self/fd/%d", n->files->fd);
+	*flags = path || !n->files ? AT_SYMLINK_NOFOLLOW : 0;
+	if (!path && n->files)
+		path = g_strdup_printf("/proc/self/fd/%d", n->files->fd);
+	return spot_init(m, spot, path);
 }
 
 /* On disk the sticky bit of a file says that it is a stub; a user's own is
  * only remembered. */
-static int set_mode(struct mirror *m, struct node *n, const char *path,
-	mode_t mode)
+static int set_mode(struct node *n, const struct reach *at, mode_t mode)
 {
 	mode_t bits = mode & 07777;
 
@@ -50,24 +44,24 @@ static int set_mode(struct mirror *m, struct node *n, const char *path,
 	if (S_ISREG(n->mode))
 		bits = (bits & ~(mode_t)S_ISVTX) |
 			(n->content == CONTENT_COMPLETE ? 0 : S_ISVTX);
-	if (fchmodat(m->config.root_fd, path, bits, 0) < 0)
+	if (fchmodat(at->dir, at->path, bits, 0) < 0)
 		return -errno;
 	n->sticky = S_ISREG(n->mode) && (mode & S_ISVTX);
 	return 0;
 }
 
-static int set_owner(struct mirror *m, const char *path, int flags,
+static int set_owner(const struct reach *at, int flags,
 	const struct stat *want, unsigned which)
 {
 	uid_t uid = which & MIRROR_SET_UID ? want->st_uid : (uid_t)-1;
 	gid_t gid = which & MIRROR_SET_GID ? want->st_gid : (gid_t)-1;
 
-	return fchownat(m->config.root_fd, path, uid, gid, flags) < 0 ? -errno
-								       : 0;
+	return fchownat(at->dir, at->path, uid, gid, flags) < 0 ? -errno : 0;
 }
 
 static int set_size(struct mirror *m, const struct mirror_caller *c,
-	struct node *n, const char *path, struct mirror_file *f, off_t size)
+	struct node *n, const struct reach *at, struct mirror_file *f,
+	off_t size)
 {
 	int fd, r;
 
@@ -75,7 +69,7 @@ static int set_size(struct mirror *m, const struct mirror_caller *c,
 		keep_base(m, n);
 	if (f && f->writable)
 		return ftruncate(f->fd, size) < 0 ? -errno : 0;
-	fd = openat(m->config.root_fd, path, O_WRONLY | O_CLOEXEC);
+	fd = openat(at->dir, at->path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	r = ftruncate(fd, size) < 0 ? -errno : 0;
@@ -99,7 +93,7 @@ static struct timespec time_of(unsigned which, unsigned set, unsigned now,
 	return (struct timespec){ .tv_nsec = UTIME_OMIT };
 }
 
-static int set_times(struct mirror *m, const char *path, int flags,
+static int set_times(const struct reach *at, int flags,
 	const struct stat *want, unsigned which)
 {
 	struct timespec times[2] = {
@@ -109,30 +103,29 @@ static int set_times(struct mirror *m, const char *path, int flags,
 			&want->st_mtim),
 	};
 
-	return utimensat(m->config.root_fd, path, times, flags) < 0 ? -errno
-								     : 0;
+	return utimensat(at->dir, at->path, times, flags) < 0 ? -errno : 0;
 }
 
 static int set_all(struct mirror *m, const struct mirror_caller *c,
 	struct node *n, struct mirror_file *f, const struct stat *want,
 	unsigned which)
 {
-	int flags, r = 0;
-	g_autofree char *path = reach(n, &flags);
+	autospot struct spot spot = SPOT_NONE;
+	int flags, r = find_spot(m, n, &spot, &flags);
 
-	if (!path)
-		return -ENOENT;
+	if (r < 0)
+		return r;
 	/* Nothing at all is chown(path, -1, -1): a new ctime. */
 	if (!which || (which & (MIRROR_SET_UID | MIRROR_SET_GID)))
-		r = set_owner(m, path, flags, want, which);
+		r = set_owner(&spot.at, flags, want, which);
 	if (r == 0 && (which & MIRROR_SET_MODE))
-		r = set_mode(m, n, path, want->st_mode);
+		r = set_mode(n, &spot.at, want->st_mode);
 	if (r == 0 && (which & MIRROR_SET_SIZE))
-		r = set_size(m, c, n, path, f, want->st_size);
+		r = set_size(m, c, n, &spot.at, f, want->st_size);
 	if (r == 0 && (which & (MIRROR_SET_ATIME | MIRROR_SET_MTIME |
 				       MIRROR_SET_ATIME_NOW |
 				       MIRROR_SET_MTIME_NOW)))
-		r = set_times(m, path, flags, want, which);
+		r = set_times(&spot.at, flags, want, which);
 	return r;
 }
 
@@ -201,11 +194,13 @@ int mirror_readlink(struct mirror *m, uint64_t node, char **target)
 
 	mutex_lock(&m->lock);
 	struct node *n = node_find(m, node);
-	g_autofree char *path = n ? node_path(n) : NULL;
+	autospot struct spot spot = SPOT_NONE;
 
-	if (path) {
+	if (n && n->names)
+		r = spot_init(m, &spot, node_path(n));
+	if (r == 0) {
 		len = readlinkat(
-			m->config.root_fd, path, buf, sizeof(buf) - 1);
+			spot.at.dir, spot.at.path, buf, sizeof(buf) - 1);
 		r = len < 0 ? -errno : 0;
 	}
 	mutex_unlock(&m->lock);

@@ -112,10 +112,10 @@ int mirror_sync_dir(struct mirror *m, struct mirror_dir *d)
 	int fd = -1, r = 0;
 
 	mutex_lock(&m->lock);
-	g_autofree char *path = node_path(d->node);
+	autospot struct spot spot = SPOT_NONE;
 
-	if (path) {
-		fd = openat(m->config.root_fd, *path ? path : ".",
+	if (spot_init(m, &spot, node_path(d->node)) == 0) {
+		fd = openat(spot.at.dir, spot.at.path,
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = fd < 0 ? -errno : 0;
 	}

@@ -232,6 +232,7 @@ void mirror_mark(struct mirror *m, const char *path, bool dirty)
 void mirror_mark_same(struct mirror *m, const char *path,
 	const struct entry *seen)
 {
+	autoreach struct reach at = REACH_NONE;
 	struct entry now;
 	struct stat st;
 	bool same;
@@ -239,7 +240,8 @@ void mirror_mark_same(struct mirror *m, const char *path,
 	/* Who writes marks it dirty when he has written: after this lock, or
 	 * before it, and then the ctime tells. */
 	mutex_lock(&m->lock);
-	same = fstatat(m->config.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	same = reach_path(&at, m->config.root_fd, path) == 0 &&
+		fstatat(at.dir, at.path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	if (same) {
 		entry_from_stat(&now, &st);
 		same = now.ino == seen->ino && now.ctime_ns == seen->ctime_ns &&

@@ -87,13 +87,15 @@ static GPtrArray *find_candidates(struct mirror *m, uint64_t limit,
 /* Marks N as a stub; its descriptor. Its bytes are all there still. */
 static int mark(struct mirror *m, struct node *n)
 {
-	g_autofree char *path = node_path(n);
-	int fd;
+	autospot struct spot spot = SPOT_NONE;
+	int fd, r = spot_init(m, &spot, node_path(n));
 
-	if (fchmodat(m->config.root_fd, path, (n->mode & 07777) | S_ISVTX, 0) <
-		0)
+	if (r < 0)
+		return r;
+	if (fchmodat(spot.at.dir, spot.at.path, (n->mode & 07777) | S_ISVTX,
+		    0) < 0)
 		return -errno;
-	fd = content_open_stub(m->config.root_fd, path);
+	fd = content_open_stub(m->config.root_fd, spot.path);
 	/* Marked it is a stub, whatever is in it. */
 	n->content = fd < 0 ? CONTENT_STUB : CONTENT_FILLING;
 	n->pins += fd >= 0;

@@ -15,6 +15,7 @@
 #include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
 #include "merge/entry.h"
+#include "merge/lib/beneath.h"
 
 static bool is_as_expected(struct mirror *m, const char *path,
 	const struct entry *expect)
@@ -22,7 +23,7 @@ static bool is_as_expected(struct mirror *m, const char *path,
 	struct entry now;
 	struct stat st;
 
-	if (fstatat(m->config.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (beneath_stat(m->config.root_fd, path, &st) < 0)
 		return false;
 	entry_from_stat(&now, &st);
 	return now.type == ENTRY_FILE && now.ino == expect->ino &&
@@ -35,9 +36,8 @@ static void reopen(struct mirror *m, struct node *n, const char *path)
 {
 	for (struct mirror_file *f = n->files; f; f = f->next) {
 		int flags = fcntl(f->fd, F_GETFL);
-		int fd = openat(m->config.root_fd, path,
-			(flags & (O_ACCMODE | O_DIRECT)) | O_NOFOLLOW |
-				O_CLOEXEC);
+		int fd = beneath_open(m->config.root_fd, path,
+			flags & (O_ACCMODE | O_DIRECT), 0);
 
 		if (fd < 0)
 			continue;
@@ -58,6 +58,18 @@ static bool may_become_stub(const struct place *p, int dir_fd, const char *name)
 		(p->acked && !p->dirty && !p->node->files);
 }
 
+static int put_at(struct mirror *m, const char *path, int dir_fd,
+	const char *name, unsigned flags)
+{
+	autoreach struct reach at = REACH_NONE;
+	int r = reach_path(&at, m->config.root_fd, path);
+
+	if (r < 0)
+		return r;
+	return renameat2(dir_fd, name, at.dir, at.path, flags) < 0 ? -errno
+								   : 0;
+}
+
 int mirror_exchange(struct mirror *m, const char *path,
 	const struct entry *expect, int dir_fd, const char *name)
 {
@@ -71,8 +83,7 @@ int mirror_exchange(struct mirror *m, const char *path,
 		n->content == CONTENT_COMPLETE && !p->flight && !n->writing &&
 		is_as_expected(m, path, expect) &&
 		may_become_stub(p, dir_fd, name))
-		r = renameat2(dir_fd, name, m->config.root_fd, path,
-			    RENAME_EXCHANGE) < 0 ? -errno : 0;
+		r = put_at(m, path, dir_fd, name, RENAME_EXCHANGE);
 	if (r == 0) {
 		reopen(m, n, path);
 		node_refresh(m, n, path);
@@ -96,14 +107,11 @@ void mirror_offer(struct mirror *m, const char *path, int dir_fd,
 int take_offer(struct mirror *m, const char *path, int flags)
 {
 	struct offer o = m->offer;
-	int fd;
+	int r;
 
 	if (!o.path || strcmp(o.path, path))
 		return -ENOENT;
 	m->offer = (struct offer){ 0 };
-	if (renameat2(o.dir_fd, o.name, m->config.root_fd, path,
-		    RENAME_NOREPLACE) < 0)
-		return -errno;
-	fd = openat(m->config.root_fd, path, flags | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	r = put_at(m, path, o.dir_fd, o.name, RENAME_NOREPLACE);
+	return r < 0 ? r : beneath_open(m->config.root_fd, path, flags, 0);
 }

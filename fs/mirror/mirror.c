@@ -20,53 +20,100 @@
 /* Where node numbers of our own begin. */
 #define HIGH_RANGE (UINT64_C(1) << 62)
 
-static int load_dir(struct mirror *m, struct node *dir, int fd);
+/* Directories that are still to be read: no descriptor for each level, trees
+ * may be deep. */
+struct load {
+	struct mirror *m;
+	GQueue todo;		/* struct node */
+	GPtrArray *closed;	/* struct node, opened up for the time: parents
+				 * before children */
+};
 
-static int load_entry(struct mirror *m, struct node *dir, int dir_fd,
+static int load_entry(struct load *l, struct node *dir, int dir_fd,
 	const char *name)
 {
 	struct node *n;
 	struct stat st;
-	int fd;
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (content_is_stub(&st) && io_is_temp_name(name))
 		return unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
-	n = node_take(m, &st);
-	place_add(m, dir, name, n);
-	if (!S_ISDIR(st.st_mode))
-		return 0;
-	fd = openat(dir_fd, name,
-		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : load_dir(m, n, fd);
+	n = node_take(l->m, &st);
+	place_add(l->m, dir, name, n);
+	if (S_ISDIR(st.st_mode))
+		g_queue_push_tail(&l->todo, n);
+	return 0;
 }
 
-/* Takes over FD. */
-static int load_dir(struct mirror *m, struct node *dir, int fd)
+/* Its user may have closed a directory to himself, and so to us. */
+static int open_to_load(struct load *l, struct node *dir)
 {
-	DIR *d = fdopendir(fd);
+	const mode_t need = S_IRUSR | S_IXUSR;
+	g_autofree char *path = node_path(dir);
+	int root = l->m->config.root_fd;
+
+	if ((dir->mode & need) != need && geteuid() != 0 && *path) {
+		int r = beneath_chmod(root, path, dir->mode | need);
+
+		if (r < 0)
+			return r;
+		g_ptr_array_add(l->closed, dir);
+	}
+	return beneath_open(root, path, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int load_dir(struct load *l, struct node *dir)
+{
+	int fd = open_to_load(l, dir), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
-	int r = 0;
 
 	if (!d) {
-		r = -errno;
-		close(fd);
+		r = fd < 0 ? fd : -errno;
+		if (fd >= 0)
+			close(fd);
 		return r;
 	}
 	while (r == 0 && (e = readdir(d))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
-		r = load_entry(m, dir, dirfd(d), e->d_name);
+		r = load_entry(l, dir, dirfd(d), e->d_name);
 	}
 	closedir(d);
+	return r;
+}
+
+static void close_again(struct load *l)
+{
+	for (guint i = l->closed->len; i-- > 0;) {
+		struct node *dir = g_ptr_array_index(l->closed, i);
+		g_autofree char *path = node_path(dir);
+
+		beneath_chmod(l->m->config.root_fd, path, dir->mode);
+		dir->outdated = true;
+	}
+}
+
+static int load_all(struct mirror *m)
+{
+	struct load l = { .m = m, .closed = g_ptr_array_new() };
+	struct node *dir;
+	int r = 0;
+
+	g_queue_init(&l.todo);
+	g_queue_push_tail(&l.todo, m->root);
+	while (r == 0 && (dir = g_queue_pop_head(&l.todo)))
+		r = load_dir(&l, dir);
+	g_queue_clear(&l.todo);
+	close_again(&l);
+	g_ptr_array_free(l.closed, TRUE);
 	return r;
 }
 
 static int load_tree(struct mirror *m)
 {
 	struct stat st;
-	int fd;
 
 	if (fstat(m->config.root_fd, &st) < 0)
 		return -errno;
@@ -75,8 +122,7 @@ static int load_tree(struct mirror *m)
 	m->root->id = MIRROR_ROOT;
 	node_set_stat(m->root, &st);
 	g_hash_table_insert(m->nodes, &m->root->id, m->root);
-	fd = openat(m->config.root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : load_dir(m, m->root, fd);
+	return load_all(m);
 }
 
 /* --- against the acknowledged rows ------------------------------------- */

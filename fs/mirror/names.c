@@ -57,9 +57,10 @@ void mirror_forget(struct mirror *m, uint64_t node, uint64_t count)
 	mutex_unlock(&m->lock);
 }
 
-/* The directory and the path of a new name in it. */
-static int new_path(struct mirror *m, const struct mirror_caller *c,
-	uint64_t parent, const char *name, struct node **dir, char **path)
+/* The directory and the place on the disk of a new name in it. */
+static int new_spot(struct mirror *m, const struct mirror_caller *c,
+	uint64_t parent, const char *name, struct node **dir,
+	struct spot *spot)
 {
 	if (m->config.read_only && !c->quiet)
 		return -EROFS;
@@ -70,28 +71,26 @@ static int new_path(struct mirror *m, const struct mirror_caller *c,
 		return -ENAMETOOLONG;
 	if (is_reserved(m, *dir, name))
 		return -EACCES;
-	*path = child_path(*dir, name);
-	return *path ? 0 : -ENOENT;
+	return spot_init(m, spot, child_path(*dir, name));
 }
 
 /* A daemon that is root gives what it makes to the caller; giving takes setuid
  * bits away, which get back what ST has. */
-static int give_to_caller(struct mirror *m, const struct mirror_caller *c,
-	const struct node *dir, const char *path, struct stat *st)
+static int give_to_caller(const struct mirror_caller *c,
+	const struct node *dir, const struct reach *at, struct stat *st)
 {
 	gid_t gid = dir->mode & S_ISGID ? dir->gid : c->gid;
 	mode_t mode = st->st_mode;
 
 	if (geteuid() != 0 || (c->uid == 0 && gid == 0) || c->quiet)
 		return 0;
-	if (fchownat(m->config.root_fd, path, c->uid, gid,
-		    AT_SYMLINK_NOFOLLOW) < 0)
+	if (fchownat(at->dir, at->path, c->uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (!S_ISDIR(mode) && (mode & (S_ISUID | S_ISGID)) &&
-		fchmodat(m->config.root_fd, path, mode & 07777, 0) < 0)
+		fchmodat(at->dir, at->path, mode & 07777, 0) < 0)
 		return -errno;
-	return fstatat(m->config.root_fd, path, st, AT_SYMLINK_NOFOLLOW) < 0
-		? -errno : 0;
+	return fstatat(at->dir, at->path, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno
+									: 0;
 }
 
 /* Enters what was just made as NAME in DIR, for the caller, into the table. */
@@ -120,20 +119,20 @@ static int create(struct mirror *m, const struct mirror_caller *c,
 	int (*call)(int root, const char *path, const struct creation *what),
 	const struct creation *what, struct mirror_attr *out)
 {
-	g_autofree char *path = NULL;
+	autospot struct spot spot = SPOT_NONE;
 	struct node *dir;
 	struct stat st;
 
 	mutex_lock(&m->lock);
-	int r = new_path(m, c, parent, name, &dir, &path);
+	int r = new_spot(m, c, parent, name, &dir, &spot);
 
 	if (r == 0)
-		r = call(m->config.root_fd, path, what);
-	if (r == 0 && fstatat(m->config.root_fd, path, &st,
+		r = call(spot.at.dir, spot.at.path, what);
+	if (r == 0 && fstatat(spot.at.dir, spot.at.path, &st,
 			      AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
 	if (r == 0)
-		r = give_to_caller(m, c, dir, path, &st);
+		r = give_to_caller(c, dir, &spot.at, &st);
 	if (r == 0)
 		fill_attr(m, adopt(m, c, dir, name, &st), out);
 	mutex_unlock(&m->lock);
@@ -219,39 +218,45 @@ int mirror_symlink(struct mirror *m, const struct mirror_caller *c,
 }
 
 /* An unnamed file (O_TMPFILE) is linked through its descriptor. */
-static int link_node(struct mirror *m, const struct node *n, const char *path)
+static int link_node(struct mirror *m, const struct node *n,
+	const struct reach *to)
 {
-	g_autofree char *from = node_path(n);
+	autospot struct spot from = SPOT_NONE;
 	g_autofree char *proc = NULL;
 
-	if (from)
-		return linkat(m->config.root_fd, from, m->config.root_fd, path,
+	if (n->names) {
+		int r = spot_init(m, &from, node_path(n));
+
+		if (r < 0)
+			return r;
+		return linkat(from.at.dir, from.at.path, to->dir, to->path,
 			       0) < 0 ? -errno : 0;
+	}
 	if (!n->files)
 		return -ENOENT;
 	proc = g_strdup_printf("/proc/self/fd/%d", n->files->fd);
-	return linkat(AT_FDCWD, proc, m->config.root_fd, path,
-		       AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	return linkat(AT_FDCWD, proc, to->dir, to->path, AT_SYMLINK_FOLLOW) <
+			0 ? -errno : 0;
 }
 
 int mirror_link(struct mirror *m, const struct mirror_caller *c, uint64_t node,
 	uint64_t parent, const char *name, struct mirror_attr *out)
 {
-	g_autofree char *path = NULL;
+	autospot struct spot spot = SPOT_NONE;
 	struct node *dir, *n;
 	struct place *p;
 
 	mutex_lock(&m->lock);
-	int r = new_path(m, c, parent, name, &dir, &path);
+	int r = new_spot(m, c, parent, name, &dir, &spot);
 
 	n = node_find(m, node);
 	if (r == 0 && !n)
 		r = -ESTALE;
 	if (r == 0)
-		r = link_node(m, n, path);
+		r = link_node(m, n, &spot.at);
 	if (r == 0) {
 		p = place_add(m, dir, name, n);
-		node_refresh(m, n, path);
+		node_refresh(m, n, spot.path);
 		dir->outdated = true;
 		if (!c->quiet)
 			mark_dirty(m, p, true);
@@ -284,17 +289,17 @@ static int backing_flags(int flags)
 			O_DIRECT)) | O_NOFOLLOW | O_CLOEXEC;
 }
 
-/* The file PATH, to be made by the caller with MODE, as an open descriptor; ST
- * is what it is then. */
-static int make_file(struct mirror *m, const struct mirror_caller *c,
-	const char *path, int flags, mode_t mode, struct stat *st)
+/* The file at S, to be made with MODE, as an open descriptor; ST is what it is
+ * then. */
+static int make_file(struct mirror *m, bool quiet, const struct spot *s,
+	int flags, mode_t mode, struct stat *st)
 {
-	int fd = c->quiet ? take_offer(m, path, flags) : -ENOENT;
+	int fd = quiet ? take_offer(m, s->path, flags) : -ENOENT;
 	bool offered = fd >= 0;
 
 	if (fd == -ENOENT) {
-		fd = openat(m->config.root_fd, path,
-			flags | O_CREAT | O_EXCL, mode);
+		fd = openat(s->at.dir, s->at.path, flags | O_CREAT | O_EXCL,
+			mode);
 		fd = fd < 0 ? -errno : fd;
 	}
 	if (fd < 0)
@@ -315,18 +320,18 @@ int mirror_create(struct mirror *m, const struct mirror_caller *c,
 	uint64_t parent, const char *name, int flags, mode_t mode,
 	struct mirror_attr *attr, struct mirror_file **out)
 {
-	g_autofree char *path = NULL;
+	autospot struct spot spot = SPOT_NONE;
 	struct node *dir, *n;
 	struct stat st;
 	int fd = -1;
 
 	mutex_lock(&m->lock);
-	int r = new_path(m, c, parent, name, &dir, &path);
+	int r = new_spot(m, c, parent, name, &dir, &spot);
 
 	if (r == 0) {
-		fd = make_file(m, c, path, backing_flags(flags), mode & 06777,
-			&st);
-		r = fd < 0 ? fd : give_to_caller(m, c, dir, path, &st);
+		fd = make_file(m, c->quiet, &spot, backing_flags(flags),
+			mode & 06777, &st);
+		r = fd < 0 ? fd : give_to_caller(c, dir, &spot.at, &st);
 	}
 	if (r == 0) {
 		n = adopt(m, c, dir, name, &st);
@@ -369,15 +374,14 @@ int mirror_tmpfile(struct mirror *m, const struct mirror_caller *c,
 		return -EROFS;
 	mutex_lock(&m->lock);
 	struct node *dir = node_find(m, parent);
-	g_autofree char *path = dir ? node_path(dir) : NULL;
+	autospot struct spot spot = SPOT_NONE;
 
-	if (dir) {
-		r = path ? 0 : -ENOENT;
-		if (path)
-			fd = openat(m->config.root_fd, *path ? path : ".",
-				backing_flags(flags) | O_TMPFILE, 0600);
-		if (path && fd < 0)
-			r = -errno;
+	if (dir)
+		r = spot_init(m, &spot, node_path(dir));
+	if (r == 0) {
+		fd = openat(spot.at.dir, spot.at.path,
+			backing_flags(flags) | O_TMPFILE, 0600);
+		r = fd < 0 ? -errno : 0;
 	}
 	if (r == 0)
 		r = adopt_unnamed(m, c, dir, fd, mode, attr);
@@ -400,12 +404,31 @@ static void drop_setuid(const struct mirror_caller *c, const struct node *n,
 		fchmod(fd, n->mode & 07777 & ~drop);
 }
 
+/* The file of N, by a name or, unlinked, by an open descriptor of it. */
+static int open_backing(struct mirror *m, const struct node *n, int flags)
+{
+	autospot struct spot spot = SPOT_NONE;
+	g_autofree char *proc = NULL;
+	int fd, r;
+
+	if (n->names) {
+		r = spot_init(m, &spot, node_path(n));
+		if (r < 0)
+			return r;
+		fd = openat(spot.at.dir, spot.at.path, flags);
+		return fd < 0 ? -errno : fd;
+	}
+	if (!n->files)
+		return -ESTALE;
+	proc = g_strdup_printf("/proc/self/fd/%d", n->files->fd);
+	fd = open(proc, flags & ~O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
 /* The end of an open: its node may have changed by O_TRUNC. */
 static int open_locked(struct mirror *m, const struct mirror_caller *c,
 	struct node *n, int flags, struct mirror_file **out) REQUIRES(m->lock)
 {
-	g_autofree char *path = node_path(n);
-	g_autofree char *proc = NULL;
 	struct stat st;
 	int fd;
 
@@ -414,18 +437,9 @@ static int open_locked(struct mirror *m, const struct mirror_caller *c,
 	fill_wait(m, n);
 	if ((flags & O_TRUNC) && n->size > 0 && !c->quiet)
 		keep_base(m, n);
-	if (!path && n->files)
-		path = proc = g_strdup_printf(
-			"/proc/self/fd/%d", n->files->fd);
-	if (!path)
-		return -ESTALE;
-	fd = openat(m->config.root_fd, path,
-		(backing_flags(flags) & ~(proc ? O_NOFOLLOW : 0)) |
-			(flags & O_TRUNC));
-	if (proc)
-		path = NULL;
+	fd = open_backing(m, n, backing_flags(flags) | (flags & O_TRUNC));
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (n->content != CONTENT_COMPLETE) {
 		int r = content_clear_mark(fd);
 

@@ -188,12 +188,31 @@ char *child_path(const struct node *n, const char *name)
 	return dir ? path_join(dir, name) : NULL;
 }
 
+int spot_init(struct mirror *m, struct spot *s, char *path)
+{
+	s->path = path;
+	if (!path)
+		return -ENOENT;
+	if (strlen(path) > PATH_LIMIT)
+		return -ENAMETOOLONG;
+	return reach_path(&s->at, m->config.root_fd, path);
+}
+
+void spot_end(struct spot *s)
+{
+	reach_end(&s->at);
+	g_free(s->path);
+}
+
 int node_refresh(struct mirror *m, struct node *n, const char *path)
 {
+	autoreach struct reach at = REACH_NONE;
 	struct stat st;
+	int r = reach_path(&at, m->config.root_fd, path);
 
-	if (fstatat(m->config.root_fd, *path ? path : ".", &st,
-		    AT_SYMLINK_NOFOLLOW) < 0)
+	if (r < 0)
+		return r;
+	if (fstatat(at.dir, at.path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	node_set_stat(n, &st);
 	return 0;

@@ -26,6 +26,7 @@
 
 #include "fs/mirror/mirror.h"
 #include "merge/lib/mutex.h"
+#include "merge/lib/reach.h"
 
 struct node;
 
@@ -136,6 +137,20 @@ struct place *place_add(struct mirror *m, struct node *parent,
 struct place *place_find(const struct node *parent, const char *name);
 /* Takes the place out of everything and frees it; not its node. */
 void place_remove(struct mirror *m, struct place *p);
+/* --- reaching the disk ------------------------------------------------- */
+
+/* A path in the mirror as system calls take it: (at.dir, at.path). */
+struct spot {
+	char *path;		/* owned; NULL: there is none */
+	struct reach at;
+};
+#define SPOT_NONE { .path = NULL, .at = REACH_NONE }
+#define autospot __attribute__((cleanup(spot_end)))
+/* Takes over PATH. -ENOENT when it is NULL, -ENAMETOOLONG beyond what a
+ * manifest can hold. */
+int spot_init(struct mirror *m, struct spot *s, char *path);
+void spot_end(struct spot *s);
+
 /* Path in the mirror; g_free it. */
 char *place_path(const struct place *p);
 /* Path of a node by its first name, "" for the root; NULL when it has none. */

@@ -64,17 +64,20 @@ static bool can_be_taken(const struct node *n)
 
 static int remove_from_disk(struct mirror *m, const struct place *p, int flags)
 {
-	g_autofree char *path = place_path(p);
+	autospot struct spot spot = SPOT_NONE;
+	int r = spot_init(m, &spot, place_path(p));
 
+	if (r < 0)
+		return r;
 	if (!(flags & AT_REMOVEDIR) && can_be_taken(p->node) &&
-		base_store_take(m->config.base, m->config.root_fd, path,
+		base_store_take(m->config.base, spot.at.dir, spot.at.path,
 			p->node->ino) == 0)
 		return 0;
 	/* While it still can be asked. */
 	node_current(m, p->node);
 	if (!(flags & AT_REMOVEDIR))
 		keep_base(m, p->node);
-	return unlinkat(m->config.root_fd, path, flags) < 0 ? -errno : 0;
+	return unlinkat(spot.at.dir, spot.at.path, flags) < 0 ? -errno : 0;
 }
 
 static int remove_name(struct mirror *m, const struct mirror_caller *c,
@@ -241,16 +244,19 @@ static bool is_reserved(const struct mirror *m, const struct node *dir,
 static int rename_locked(struct mirror *m, const struct mirror_caller *c,
 	struct place *src, struct node *dir, const char *name, unsigned flags)
 {
-	g_autofree char *from = place_path(src);
-	g_autofree char *to = child_path(dir, name);
+	autospot struct spot from = SPOT_NONE, to = SPOT_NONE;
 	struct place *dst = place_find(dir, name);
+	int r;
 
-	if (!to)
-		return -ENOENT;
 	if (strlen(name) > 255)
 		return -ENAMETOOLONG;
 	if (is_reserved(m, dir, name))
 		return -EACCES;
+	r = spot_init(m, &from, place_path(src));
+	if (r == 0)
+		r = spot_init(m, &to, child_path(dir, name));
+	if (r < 0)
+		return r;
 	if (dst && dst->node == src->node && !(flags & RENAME_NOREPLACE))
 		return 0;	/* two names of one file: nothing happens */
 	if (dst && !(flags & RENAME_NOREPLACE))
@@ -259,8 +265,8 @@ static int rename_locked(struct mirror *m, const struct mirror_caller *c,
 		keep_base(m, src->node);
 	if (dst)
 		node_current(m, dst->node);
-	if (renameat2(m->config.root_fd, from, m->config.root_fd, to, flags) <
-		0)
+	if (renameat2(from.at.dir, from.at.path, to.at.dir, to.at.path,
+		    flags) < 0)
 		return -errno;
 	if (flags & RENAME_EXCHANGE)
 		exchange_places(m, c, src, dst);

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,7 +22,6 @@
 #include "fs/mirror/state_internal.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/failpoint.h"
-#include "merge/lib/path.h"
 
 enum { SCHEMA_VERSION = 1 };
 
@@ -217,7 +217,7 @@ static int set_up(struct state *s, GError **err)
 static char *path_of(int dir_fd)
 {
 	g_autofree char *proc = g_strdup_printf("/proc/self/fd/%d", dir_fd);
-	char dir[PATH_LIMIT + 1];
+	char dir[PATH_MAX];
 	ssize_t n = readlink(proc, dir, sizeof(dir) - 1);
 
 	if (n < 0)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <fts.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -86,7 +87,7 @@ static void take(struct assets *a, const char *row, const char *absolute,
 		return;
 	}
 	if (e.type == ENTRY_LINK) {
-		char buf[PATH_LIMIT + 1];
+		char buf[PATH_MAX];
 		ssize_t n = readlink(absolute, buf, sizeof(buf) - 1);
 
 		if (n < 0)

@@ -222,6 +222,23 @@ static bool try_move(struct derive *d, const GArray *pending,
 	return true;
 }
 
+/* What no tool of the sandbox could be told of stays here, and is said. */
+static void hold_long_paths(struct derive *d)
+{
+	size_t limit = tree_path_limit(d->s->tree);
+
+	refusals_note_long(d->s, NULL, 0);
+	for (guint i = 0; i < d->changes->list->len; i++) {
+		const struct mirror_change *c = change_at(d, i);
+
+		if (!c->path || c->special || strlen(c->path) <= limit)
+			continue;
+		/* What is below is longer still: no need to `defer` it. */
+		d->ok[i] = false;
+		refusals_note_long(d->s, c->path, limit);
+	}
+}
+
 static void derive_moves(struct derive *d)
 {
 	GArray *pending = g_array_new(FALSE, TRUE, sizeof(struct pending_move));
@@ -231,7 +248,7 @@ static void derive_moves(struct derive *d)
 		struct pending_move p = { .change = i, .dst = c->path };
 
 		if (!c->path || d->acked_type[i] == ENTRY_ABSENT ||
-			c->special || is_type_change(d, i) ||
+			!d->ok[i] || c->special || is_type_change(d, i) ||
 			!strcmp(c->path, c->acked_path))
 			continue;
 		p.acked = c->acked_path;
@@ -459,6 +476,7 @@ struct batch *derive_batch(struct session *s,
 		ok[i] = true;
 		d.acked_type[i] = acked_type(&d, i);
 	}
+	hold_long_paths(&d);
 	collect_gone(&d);
 	derive_dirs(&d, true);
 	derive_moves(&d);

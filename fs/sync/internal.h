@@ -246,12 +246,17 @@ int upload_until(struct session *s, uint64_t seq, int64_t deadline_ns,
 
 /* Takes the results of B, which was sent; returns how many it refused. */
 uint64_t refusals_note(struct session *s, const struct batch *b);
+/* PATH was not sent: it is longer than LIMIT, what tools there take. NULL: a
+ * new round begins. */
+void refusals_note_long(struct session *s, const char *path, size_t limit);
 /* A large file that was refused as it is now: it is not sent again before
  * refusals_retry(). */
 bool refusals_hold_back(const struct session *s, const char *path,
 	const struct entry *now);
 void refusals_retry(struct session *s);
 bool refusals_any(const struct session *s);
+/* How many paths were too long; 0 also when others were refused as well. */
+uint64_t refusals_only_long(const struct session *s);
 /* FAIL_PENDING naming the first path and what the sandbox's tools said. */
 int refusals_fail(const struct session *s, GError **err);
 void refusals_free(struct session *s);

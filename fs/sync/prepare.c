@@ -86,6 +86,25 @@ static int connect_for_prepare(struct session *s, GError **err)
 	return session_connect(s, err);
 }
 
+/* What cannot be sent because of its path's length is here all the same: said,
+ * and no reason to have nothing. Nor is any refusal to who takes up work. */
+static int send_what_goes(struct session *s, struct prepare_result *r,
+	struct upload_result *total, GError **err)
+{
+	g_autoptr(GError) why = NULL;
+
+	if (upload_until(s, mirror_sequence(s->mirror), 0, total, &why) == 0)
+		return 0;
+	if (why->code != FAIL_PENDING || !refusals_any(s) ||
+		!(r->resumed || refusals_only_long(s))) {
+		g_propagate_error(err, g_steal_pointer(&why));
+		return -EIO;
+	}
+	log_write(LOG_WARNING, "%s", why->message);
+	r->unreadable += refusals_only_long(s);
+	return 0;
+}
+
 /* Sends what the mirror has and the acknowledged state has not. */
 static int send_dirty(struct session *s, struct prepare_result *r, GError **err)
 {
@@ -95,7 +114,7 @@ static int send_dirty(struct session *s, struct prepare_result *r, GError **err)
 
 	if (session_reload_mirror(s, err) < 0)
 		return -EIO;
-	ret = upload_until(s, mirror_sequence(s->mirror), 0, &total, err);
+	ret = send_what_goes(s, r, &total, err);
 	r->sent_files += total.files;
 	r->sent_bytes += total.bytes;
 	r->wire_bytes += total.wire_bytes;
@@ -191,7 +210,7 @@ static int resume(struct session *s, struct prepare_result *r, GError **err)
 	log_write(LOG_INFO, "taking up unrestored work of an earlier run");
 	if (session_load(s, err) < 0 || refresh_flow(s, err) < 0)
 		return -EIO;
-	if (upload_until(s, mirror_sequence(s->mirror), 0, &total, err) < 0)
+	if (send_what_goes(s, r, &total, err) < 0)
 		return -EIO;
 	r->sent_files = total.files;
 	r->sent_bytes = total.bytes;

@@ -21,6 +21,9 @@ struct refusals {
 	GHashTable *large;	/* path -> int64_t: the ctime it was refused at */
 	char *path, *why;	/* the first one; why may be NULL */
 	uint64_t count;
+	char *long_path;	/* the first of those too long to be sent */
+	uint64_t long_count;
+	size_t limit;
 };
 
 static struct refusals *refusals_of(struct session *s)
@@ -60,6 +63,23 @@ uint64_t refusals_note(struct session *s, const struct batch *b)
 	return r->count;
 }
 
+void refusals_note_long(struct session *s, const char *path, size_t limit)
+{
+	struct refusals *r = s->refusals;
+
+	if (path)
+		r = refusals_of(s);
+	if (!r)
+		return;
+	if (!path) {
+		g_clear_pointer(&r->long_path, g_free);
+		r->long_count = 0;
+	} else if (r->long_count++ == 0) {
+		r->long_path = g_strdup(path);
+		r->limit = limit;
+	}
+}
+
 bool refusals_hold_back(const struct session *s, const char *path,
 	const struct entry *now)
 {
@@ -78,7 +98,16 @@ void refusals_retry(struct session *s)
 bool refusals_any(const struct session *s)
 {
 	return s->refusals &&
-		(s->refusals->count || g_hash_table_size(s->refusals->large));
+		(s->refusals->count || s->refusals->long_count ||
+			g_hash_table_size(s->refusals->large));
+}
+
+uint64_t refusals_only_long(const struct session *s)
+{
+	const struct refusals *r = s->refusals;
+
+	return r && !r->count && !g_hash_table_size(r->large) ? r->long_count
+							      : 0;
 }
 
 /* For a line of an error: a path may have thousands of bytes. */
@@ -91,15 +120,34 @@ static char *short_path(const char *path)
 	return g_strconcat(len > SHOWN ? "..." : "", end, NULL);
 }
 
+static char *and_more(uint64_t count)
+{
+	return count > 1 ? g_strdup_printf(" and %" PRIu64 " more", count - 1)
+			 : g_strdup("");
+}
+
+static int fail_long(const struct refusals *r, GError **err)
+{
+	g_autofree char *shown = short_path(r->long_path);
+	g_autofree char *more = and_more(r->long_count);
+
+	return fail(err, FAIL_PENDING,
+		"not sent: %s%s: %zu bytes of path, of which the sandbox's "
+		"tools take %zu; it stays here and a restore brings it home; "
+		"give it a shorter path to have it there", shown, more,
+		strlen(r->long_path), r->limit);
+}
+
 int refusals_fail(const struct session *s, GError **err)
 {
 	const struct refusals *r = s->refusals;
 	GHashTableIter i;
 	gpointer large = NULL;
 	g_autofree char *shown = NULL;
-	g_autofree char *more = r->count > 1
-		? g_strdup_printf(" and %" PRIu64 " more", r->count - 1)
-		: g_strdup("");
+	g_autofree char *more = and_more(r->count);
+
+	if (!r->count && !g_hash_table_size(r->large))
+		return fail_long(r, err);
 
 	g_hash_table_iter_init(&i, r->large);
 	if (!r->path)
@@ -117,6 +165,7 @@ void refusals_free(struct session *s)
 		return;
 	g_free(s->refusals->path);
 	g_free(s->refusals->why);
+	g_free(s->refusals->long_path);
 	g_hash_table_destroy(s->refusals->large);
 	g_clear_pointer(&s->refusals, g_free);
 }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "merge/lib/failpoint.h"
 #include "merge/lib/io.h"
 #include "merge/lib/path.h"
+#include "merge/lib/reach.h"
 
 /* The cached answer: 0 not asked, 1 openat2 works, -1 it does not. */
 static int openat2_works;
@@ -138,12 +140,23 @@ static int name_final_link(int root, const char *path, int r, int flags)
 	return r;
 }
 
+/* A path that no system call takes. */
+static int open_far(int root, const char *path, int flags, mode_t mode)
+{
+	autoreach struct reach at = REACH_NONE;
+	int r = reach_path(&at, root, path);
+
+	return r < 0 ? r : beneath_open(at.dir, at.path, flags, mode);
+}
+
 int beneath_open(int root, const char *path, int flags, mode_t mode)
 {
 	int r = check(path);
 
 	if (r < 0)
 		return r;
+	if (strlen(path) >= PATH_MAX)
+		return open_far(root, path, flags, mode);
 	flags |= O_CLOEXEC | O_NOFOLLOW;
 	if (may_use_openat2()) {
 		/* RESOLVE_NO_SYMLINKS refuses a final link even with O_PATH:
@@ -204,7 +217,7 @@ int beneath_stat(int root, const char *path, struct stat *st)
 
 int beneath_readlink(int root, const char *path, char **target)
 {
-	char buf[PATH_LIMIT + 2];
+	char buf[PATH_MAX + 1];
 	const char *name;
 	autofd int dir = beneath_open_parent(root, path, &name);
 	ssize_t n;

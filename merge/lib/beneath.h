@@ -5,7 +5,8 @@
  *
  * Every function takes ROOT, an open directory, and PATH, a workspace path
  * (merge/lib/path.h): relative, no empty, "." or ".." component. "" names ROOT
- * itself where a function allows it. No symbolic link is followed, neither in
+ * itself where a function allows it. A path longer than a system call takes is
+ * reached in pieces (merge/lib/reach.h). No symbolic link is followed, neither in
  * the middle (-ELOOP) nor at the end. With openat2(2) the kernel enforces this
  * (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS); where the
  * kernel or a seccomp filter refuses openat2 (ENOSYS, EPERM) components are

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { PATH_LIMIT = 4095, NAME_LIMIT = 255 };
+/* A tree may be deeper than the 4095 bytes that one system call takes; what is
+ * still deeper is no tree that anybody works in. */
+enum { PATH_LIMIT = 65535, NAME_LIMIT = 255 };
 
 /* 0 when the LEN bytes at PATH are a workspace path: not empty, no leading or
  * trailing or doubled '/', no "." or ".." component, no NUL, components of at

@@ -7,12 +7,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <glib.h>
 
 #include "merge/lib/io.h"
+#include "merge/lib/path.h"
 #include "merge/scan.h"
 #include "tests/unit/fs_mirror/world.h"
 
@@ -389,6 +392,77 @@ static void listings(void **state)
 	g_string_free(seen, TRUE);
 }
 
+/* Far below what one system call takes, in more levels than there may be open
+ * files. */
+static void deep(void **state)
+{
+	enum { LEVELS = 150, BYTES = 99 };
+	struct world *w = *state;
+	g_autofree char *name = g_strnfill(BYTES, 'd');
+	struct mirror_attr a;
+	struct rlimit was;
+	uint64_t dir = R;
+	struct stat st;
+
+	begin(w);
+	for (int i = 0; i < LEVELS; i++)
+		dir = make_dir(w, dir, name);
+	write_file(w, dir, "f", "deep");
+	assert_int_equal(mirror_symlink(w->m, &me, dir, "l", "f", &a), 0);
+	assert_int_equal(mirror_rename(w->m, &me, dir, "f", R, "up", 0), 0);
+	assert_int_equal(mirror_rename(w->m, &me, R, "up", dir, "f", 0), 0);
+	assert_int_equal(mirror_lookup(w->m, dir, "f", &a), 0);
+	assert_int_equal(mirror_link(w->m, &me, a.node, dir, "g", &a), 0);
+	assert_int_equal(mirror_unlink(w->m, &me, dir, "f"), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE,
+		&(struct rlimit){ 60, was.rlim_max }), 0);
+	reopen(w);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	dir = R;
+	for (int i = 0; i < LEVELS; i++) {
+		assert_int_equal(mirror_lookup(w->m, dir, name, &a), 0);
+		dir = a.node;
+	}
+	assert_int_equal(mirror_lookup(w->m, dir, "g", &a), 0);
+	assert_int_equal(mirror_getattr(w->m, a.node, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	/* But for what no manifest holds. */
+	for (int i = LEVELS; (i + 1) * (BYTES + 1) <= PATH_LIMIT; i++)
+		dir = make_dir(w, dir, name);
+	assert_int_equal(mirror_mkdir(w->m, &me, dir, name, 0755, &a),
+		-ENAMETOOLONG);
+}
+
+/* Who has closed a directory to himself has not closed the mirror. */
+static void closed_to_its_owner(void **state)
+{
+	struct world *w = *state;
+	const struct stat none = { .st_mode = 0 };
+	struct mirror_attr a;
+	struct stat st;
+	uint64_t dir;
+
+	if (geteuid() == 0 && (setegid(65534) < 0 || seteuid(65534) < 0))
+		skip();
+	if (fchown(w->root, 65534, 65534) < 0 && seteuid(0) == 0 &&
+		fchown(w->root, 65534, 65534) == 0)
+		assert_int_equal(seteuid(65534), 0);
+	begin(w);
+	dir = make_dir(w, R, "closed");
+	make_dir(w, dir, "in");
+	assert_int_equal(mirror_setattr(w->m, &me, dir, NULL, &none,
+				 MIRROR_SET_MODE, &st), 0);
+	reopen(w);
+	dir = look_up(w, "closed", &st);
+	assert_int_equal(st.st_mode & 07777, 0);
+	assert_int_equal(mirror_lookup(w->m, dir, "in", &a), 0);
+	if (getuid() == 0) {
+		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(setegid(0), 0);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -397,7 +471,7 @@ int main(void)
 		TEST(exchanged), TEST(attributes_only),
 		TEST(changed_in_flight), TEST(in_parts), TEST(pending),
 		TEST(unlinked_and_open), TEST(hard_links), TEST(refusals),
-		TEST(listings),
+		TEST(listings), TEST(deep), TEST(closed_to_its_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
