@@ -167,10 +167,25 @@ void base_store_sort(struct base_store *b)
 int base_store_open(struct base_store *b, const struct digest *digest)
 {
 	char name[NAME_LEN];
+	struct digest now;
+	autofd int fd = -1;
+	int r;
 
 	base_store_sort(b);
 	name_of(digest, name);
-	return beneath_open(b->dir_fd, name, O_RDONLY, 0);
+	fd = beneath_open(b->dir_fd, name, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	/* Nothing here is fsynced: a power failure may have left a name
+	 * without its bytes, and no merge may be made with those. */
+	r = digest_fd(fd, &now, NULL);
+	if (r == 0 && !digest_equal(&now, digest)) {
+		beneath_unlink(b->dir_fd, name, 0);
+		return -ENOENT;
+	}
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? r : steal_fd(&fd);
 }
 
 static void add_digests(GHashTable *keep, const struct manifest *m)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,6 +87,15 @@ static void assert_kept(struct world *w, const char *data)
 	close(fd);
 }
 
+static int truncate_at(int root, const char *path, off_t size)
+{
+	int fd = beneath_open(root, path, O_WRONLY, 0);
+	int r = fd < 0 ? fd : ftruncate(fd, size);
+
+	close(fd);
+	return r;
+}
+
 static void assert_nothing_is_left(struct world *w)
 {
 	struct stat st;
@@ -159,12 +169,32 @@ static void test_keep(void **state)
 	assert_kept(w, "here");
 }
 
+/* A name whose bytes a power failure took is none; the next copy is one. */
+static void test_torn(void **state)
+{
+	struct world *w = *state;
+	struct digest d;
+	char name[80], hex[DIGEST_HEX_LEN + 1];
+	int fd;
+
+	make(w, "whole", 5);
+	fd = beneath_open(w->fd, "f", O_RDONLY, 0);
+	assert_int_equal(base_store_keep(w->base, fd, &d), 0);
+	digest_to_hex(&d, hex);
+	snprintf(name, sizeof(name), "base/%.2s/%s", hex, hex + 2);
+	assert_int_equal(truncate_at(w->fd, name, 2), 0);
+	assert_int_equal(base_store_open(w->base, &d), -ENOENT);
+	assert_int_equal(base_store_keep(w->base, fd, &d), 0);
+	close(fd);
+	assert_kept(w, "whole");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_taken), TEST(test_not_worth), TEST(test_refused),
-		TEST(test_killed), TEST(test_keep),
+		TEST(test_killed), TEST(test_keep), TEST(test_torn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
