@@ -130,7 +130,8 @@ bench: all
 	@python3 -B tests/bench/run $(PROG) $(BENCH)
 
 ## make proof      run what proves the promises and put the counts into the README
-##                 (T= picks steps: kills instants writers hostile fuzz)
+##                 (T= picks steps: kills instants power writers
+##                 hostile fuzz)
 proof: all
 	@scripts/proof $(PROG) $(T)
 

@@ -67,12 +67,22 @@ static int copy_new(int from_root, const char *from, int to_root,
 	return -EXDEV;
 }
 
+static int sync_dir(int root, const char *path)
+{
+	autofd int fd = beneath_open(root, path, O_RDONLY | O_DIRECTORY, 0);
+
+	return fd < 0 ? fd : io_sync_dir(fd);
+}
+
 /* Across file systems: a durable copy, then the original goes. */
 static int move_by_copy(int from_root, const char *from, int to_root,
 	const char *to)
 {
+	g_autofree char *dir = path_parent(to);
 	int r = copy_new(from_root, from, to_root, to);
 
+	if (r == 0)
+		r = sync_dir(to_root, dir);
 	return r < 0 ? r : beneath_unlink(from_root, from, 0);
 }
 
@@ -110,12 +120,29 @@ static char *nth_name(const char *path, int n)
 typedef int take_fn(int from_root, const char *from, int to_root,
 	const char *to);
 
-/* TAKEs ROOT/NAME to the first free name of PATH in the trash. */
+/* DIR of the trash; those that were made for it last. */
+static int make_dir(const struct apply_options *o, const char *dir)
+{
+	g_autofree char *up = NULL;
+	struct stat st;
+	int r;
+
+	if (!*dir || beneath_stat(o->trash_fd, dir, &st) == 0)
+		return 0;
+	up = path_parent(dir);
+	r = make_dir(o, up);
+	if (r == 0)
+		r = beneath_mkdir(o->trash_fd, dir, 0700);
+	return r < 0 || o->no_sync ? r : sync_dir(o->trash_fd, up);
+}
+
+/* TAKEs ROOT/NAME to the first free name of PATH in the trash; it lasts there
+ * before anybody makes its going from ROOT last. */
 static int take(const struct apply_options *o, take_fn *take_new,
 	const char *name, const char *path, char **where)
 {
 	g_autofree char *dir = path_parent(path);
-	int r = *dir ? beneath_mkdir_all(o->trash_fd, dir, 0700) : 0;
+	int r = make_dir(o, dir);
 
 	for (int i = 1; r == 0 && i < TRASH_TRIES; i++) {
 		g_autofree char *to = nth_name(path, i);
@@ -123,7 +150,7 @@ static int take(const struct apply_options *o, take_fn *take_new,
 		r = take_new(o->root_fd, name, o->trash_fd, to);
 		if (r == 0) {
 			*where = g_steal_pointer(&to);
-			return 0;
+			return o->no_sync ? 0 : sync_dir(o->trash_fd, dir);
 		}
 		if (r != -EEXIST && r != -ENOTEMPTY)
 			return r;

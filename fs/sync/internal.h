@@ -199,6 +199,15 @@ int lifetime_renew(struct session *s, GError **err);
  * it. NULL with *ERR: there is none. */
 struct session *session_peek(const char *name, GError **err);
 
+/* --- fs/sync/lasting.c ------------------------------------------------ */
+
+/* PATHS of the mirror, contents and names, are on the disk when it returns;
+ * all of the mirror when they are many or NULL. Paths that are not there are
+ * fine: their being gone lasts. Before a transaction that vouches for them.
+ * Blocks on the disk. */
+int session_make_lasting(struct session *s, const GPtrArray *paths,
+	GError **err);
+
 /* --- fs/sync/populate.c ----------------------------------------------- */
 
 /* Makes the mirror equal to the local directory and records both baselines.

@@ -388,6 +388,8 @@ int populate_mirror(struct session *s, struct manifest *mirror,
 	r = p.local_fd < 0 ? -EIO : scan_both(&p);
 	if (r == 0)
 		r = copy_all(&p);
+	if (r == 0 && p.changed)
+		r = session_make_lasting(s, NULL, err);
 	if (r == 0)
 		r = store_baseline(&p);
 	if (p.local_fd >= 0)

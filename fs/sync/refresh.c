@@ -146,7 +146,9 @@ static int apply(struct refresh *r, GError **err)
 		.id = r->id,
 		.name = s->name,
 		.content = &content,
-		.no_sync = true,
+		/* Through the mount bytes are exchanged in place: after a power
+		 * failure in the middle that is as if the user had written. */
+		.no_sync = s->mounted_at != NULL,
 	};
 	int ret;
 
@@ -254,6 +256,27 @@ static void release(struct refresh *r)
 		g_ptr_array_free(r->large, TRUE);
 }
 
+/* What came in, and what is kept of it for later. */
+static int make_lasting(struct refresh *r, GError **err)
+{
+	g_autoptr(GPtrArray) paths = g_ptr_array_new();
+	GHashTableIter it;
+	gpointer path;
+	bool trashed = false;
+
+	g_hash_table_iter_init(&it, r->changed);
+	while (g_hash_table_iter_next(&it, &path, NULL))
+		g_ptr_array_add(paths, path);
+	for (size_t i = 0; i < plan_count(r->plan); i++) {
+		const struct plan_op *op = plan_at(r->plan, i);
+
+		g_ptr_array_add(paths, op->path);
+		trashed |= op->trash != NULL;
+	}
+	return session_make_lasting(r->s,
+		trashed || r->moved->len || r->large->len ? NULL : paths, err);
+}
+
 static int take_changes(struct refresh *r, GError **err)
 {
 	bool reload = r->s->mirror && !r->s->mounted_at;
@@ -270,6 +293,8 @@ static int take_changes(struct refresh *r, GError **err)
 	if (reload)
 		session_unload_mirror(r->s);
 	ret = apply(r, err);
+	if (ret == 0)
+		ret = make_lasting(r, err);
 	if (ret == 0)
 		ret = refresh_acknowledge(r, err);
 	log_conflicts(r);

@@ -314,7 +314,9 @@ static int merge_rounds(struct restore *r, GError **err)
 		/* Repeated lines of an earlier round say nothing new. */
 		if (i > 0)
 			drop_reported(r->all, plan);
-		if (state_save_plan(r->s->state, "restore", plan, err) < 0 ||
+		/* The journal speaks of what is staged. */
+		if (restore_sync_staged(r, err) < 0 ||
+			state_save_plan(r->s->state, "restore", plan, err) < 0 ||
 			restore_apply(r, plan, &ao, err) < 0)
 			return -EIO;
 		again = has_changed_ops(plan);

@@ -59,6 +59,8 @@ void restore_rebase_picks(struct restore *r, struct manifest **ours,
 /* Opens this restore's trash (beside the local directory's file system where
  * it can be) and staging. A dry run gets throw-away ones. */
 int restore_open_dirs(struct restore *r, GError **err);
+/* The names in staging are on the disk then, as their bytes are. */
+int restore_sync_staged(struct restore *r, GError **err);
 /* Removes staging, and the trash when nothing went into it. */
 void restore_close_dirs(struct restore *r);
 /* Removes trash older than the session's trash_days. */

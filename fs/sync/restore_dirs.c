@@ -53,9 +53,24 @@ static char *trash_home(struct restore *r)
 	return own_trash(r->s);
 }
 
+/* The new trash's name in HOME, and HOME's, last before anything is in it. */
+static int sync_above(const char *home)
+{
+	g_autofree char *up = g_path_get_dirname(home);
+	autofd int dir = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofd int above = open(up, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (dir < 0 || above < 0)
+		return -errno;
+	r = io_sync_dir(dir);
+	return r < 0 ? r : io_sync_dir(above);
+}
+
 static int open_trash(struct restore *r, GError **err)
 {
 	g_autofree char *home = trash_home(r);
+	int e;
 
 	r->trash = g_build_filename(home, r->id, NULL);
 	if (g_mkdir_with_parents(r->trash, 0700) < 0)
@@ -64,7 +79,8 @@ static int open_trash(struct restore *r, GError **err)
 		O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (r->trash_fd < 0)
 		return fail_errno(err, -errno, "open %s", r->trash);
-	return 0;
+	e = r->o->dry_run ? 0 : sync_above(home);
+	return e < 0 ? fail_errno(err, e, "write %s to the disk", home) : 0;
 }
 
 /* Staged files of a journalled plan must outlive a crash: their directory has
@@ -85,6 +101,17 @@ int restore_open_dirs(struct restore *r, GError **err)
 		return fail_errno(err, e, "create %s/%s", r->s->dir,
 			r->staging);
 	return open_trash(r, err);
+}
+
+int restore_sync_staged(struct restore *r, GError **err)
+{
+	int e = io_sync_dir(r->staging_fd);
+
+	if (e == 0)
+		e = io_sync_dir(r->s->dir_fd);
+	return e < 0 ? fail_errno(err, e, "write %s/staging to the disk",
+			       r->s->dir)
+		     : 0;
 }
 
 void restore_close_dirs(struct restore *r)

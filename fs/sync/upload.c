@@ -283,6 +283,23 @@ static void log_ops(const struct round *r)
 	}
 }
 
+/* What the sandbox gets is on our disk first: after a power failure the mirror
+ * must not have less than the sandbox was given. */
+static int make_lasting(struct round *r, GError **err)
+{
+	g_autoptr(GPtrArray) paths = g_ptr_array_new();
+
+	for (guint i = 0; i < r->batch->ops->len; i++) {
+		const struct batch_op *op =
+			g_ptr_array_index(r->batch->ops, i);
+
+		g_ptr_array_add(paths, op->path);
+		if (op->to)
+			g_ptr_array_add(paths, op->to);
+	}
+	return session_make_lasting(r->s, paths, err);
+}
+
 static int run_round(struct round *r, struct upload_result *out, GError **err)
 {
 	struct batch_stats stats = { 0 };
@@ -331,7 +348,7 @@ static int run_round(struct round *r, struct upload_result *out, GError **err)
 		if (op->kind == BATCH_PUT)
 			plan_entry_set(&op->entry, &change_of(r, op)->now);
 	}
-	if (send_batch(r, &stats, err) < 0)
+	if (make_lasting(r, err) < 0 || send_batch(r, &stats, err) < 0)
 		return -EIO;
 	out->files += stats.files;
 	out->bytes += stats.bytes;
