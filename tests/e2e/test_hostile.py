@@ -13,13 +13,14 @@ import resource
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 
 import pytest
 
 import conftest
 import proof
-from conftest import tree, write
+from conftest import tree, wait_for, write
 
 ALL = "SANDMOUNT_HOSTILE" in os.environ
 EACH = 1 if ALL else 3      # of the tables below
@@ -284,3 +285,67 @@ def test_folder_of_many(liar):
     liar.unharmed()
     assert r.returncode in (0, 1), r
     liar.honest_again()
+
+
+# --- while it is written -------------------------------------------------------
+
+
+SWAPS = """
+import os, sys
+os.chdir(sys.argv[1])
+outside = sys.argv[2]
+print("ready", flush=True)
+while True:
+    for a in ("d0", "d1"):
+        try:
+            os.rename(a, "aside")
+            os.symlink(outside, a)
+            os.unlink(a)
+            os.rename("aside", a)
+        except OSError:
+            pass
+"""
+
+
+def test_links_in_the_place_of_folders(world):
+    """While a restore writes at home, somebody there puts links that lead out
+    in the place of its folders, and takes them away: nothing is written or
+    deleted where they lead."""
+    for i in range(40):
+        write(world.local / f"d{i % 2}" / f"f{i}", f"base {i}\n")
+    world.prepare()
+    outside = world.top / "outside"
+    for i in range(40):
+        write(outside / f"f{i}", f"base {i}\n")
+    before = tree(outside)
+    for i in range(40):
+        if i % 4:
+            write(world.remote / f"d{i % 2}" / f"f{i}", f"agent {i}\n")
+        else:
+            os.unlink(world.remote / f"d{i % 2}" / f"f{i}")
+    swapper = subprocess.Popen(
+        [sys.executable, "-c", SWAPS, str(world.local), str(outside)],
+        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        assert swapper.stdout.readline() == b"ready\n"
+        for _ in range(3):
+            r = world.restore(check=None)
+            assert r.code in (0, 1, 3, 4), r
+            assert tree(outside) == before
+    finally:
+        swapper.kill()
+        swapper.wait()
+        swapper.stdout.close()
+    for name in ("d0", "d1", "aside"):      # killed between two steps
+        if (world.local / name).is_symlink():
+            os.unlink(world.local / name)
+    wait_for(lambda: world.restore(check=None).code in (0, 3))
+    assert tree(outside) == before
+    # A folder that was away when it was looked at was deleted, and came back
+    # as it had been: each file is one of the two, and whole.
+    for i in range(40):
+        for top in (world.local, world.remote):
+            at = top / f"d{i % 2}" / f"f{i}"
+            assert not at.exists() or at.read_text() in (
+                f"base {i}\n", f"agent {i}\n"), at
+    proof.count("hostile cases")
