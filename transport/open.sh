@@ -34,6 +34,7 @@ case $(tar --version 2>/dev/null) in
 esac
 command -v sha256sum >/dev/null 2>&1 && echo "sha256 yes"
 command -v comm >/dev/null 2>&1 && echo "comm yes"
+command -v dd >/dev/null 2>&1 && echo "dd yes"
 command -v tar >/dev/null 2>&1 &&
 	echo "userland $(tar --version 2>&1 | sed -n 1p)"
 exit 0

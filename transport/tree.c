@@ -175,6 +175,7 @@ static int take_probe(struct tree *t, char *const *lines, GError **err)
 	t->subsecond = is_yes(lines, "subsecond");
 	t->has_printf = is_yes(lines, "printf");
 	t->has_sha256 = is_yes(lines, "sha256");
+	t->has_dd = is_yes(lines, "dd");
 	return 0;
 }
 

@@ -123,6 +123,29 @@ int tree_fill(struct tree *t, const GPtrArray *paths, int staging_fd,
 	const struct call *call, const struct tree_progress *progress,
 	struct tree_filled *out, GError **err);
 
+/* Whether the sandbox can send a part of a file. */
+bool tree_has_ranges(const struct tree *t);
+/* Whether it can tell a digest without sending the bytes. */
+bool tree_has_digests(const struct tree *t);
+
+enum { TREE_RANGE_UNIT = 1 << 20 };
+
+struct tree_range {
+	uint64_t off, len;	/* OFF a multiple of TREE_RANGE_UNIT; OFF + LEN
+				 * too, or the end of the file */
+	int fd;			/* written at OFF; borrowed */
+	/* Results. */
+	struct entry seen;	/* what is at PATH; ENTRY_ABSENT: nothing that
+				 * can be looked at. No path, no target */
+	bool proven;		/* all LEN bytes are in FD, of a file that was
+				 * the same (SEEN) before and after they were
+				 * read; else what is in FD there is worthless */
+};
+/* Fetches a part of the file at PATH. PROGRESS may be NULL. */
+int tree_range(struct tree *t, const char *path, struct tree_range *range,
+	const struct call *call, const struct tree_progress *progress,
+	GError **err);
+
 /* --- batches -------------------------------------------------------- */
 
 enum batch_kind {

@@ -6,7 +6,7 @@
 struct tree {
 	struct remote *remote;	/* borrowed */
 	char *root, *runtime, *id, *userland;
-	bool fresh, subsecond, has_printf, has_sha256;
+	bool fresh, subsecond, has_printf, has_sha256, has_dd;
 	uint64_t least;		/* atomic: the last batch known to be done */
 	bool kept;		/* atomic: the sandbox has our script */
 };

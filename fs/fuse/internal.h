@@ -52,6 +52,11 @@ struct operation {
 	bool has_fi;
 	struct stat want;	/* setattr */
 	int which;
+	off_t off;		/* read */
+	size_t size;
+	/* Which bytes are needed, where a stub is read by ranges; len 0:
+	 * all. */
+	uint64_t need_off, need_len;
 };
 /* Waits for the bytes of a stub, holding no thread, then AGAIN; replies the
  * error when they cannot be had. */

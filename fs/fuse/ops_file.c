@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/mirror/part.h"
 #include "merge/lib/failpoint.h"
 
 static struct mirror_file *file_of(const struct fuse_file_info *fi)
@@ -37,6 +38,8 @@ void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	if (r == -EINPROGRESS) {
 		struct operation op = {
 			.again = open_again, .node = node, .fi = *fi,
+			.need_len = (fi->flags & (O_ACCMODE | O_TRUNC)) ==
+				O_RDONLY,
 		};
 
 		wait_for_content(req, &op);
@@ -48,6 +51,7 @@ void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	}
 	set_file(fi, f);
 	fi->keep_cache = keep;
+	fi->direct_io = !keep && mirror_file_is_beside_old(m, f);
 	if (fuse_reply_open(req, fi) < 0)
 		mirror_release(m, f);
 }
@@ -82,19 +86,54 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	}
 }
 
-void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
-	struct fuse_file_info *fi)
+static void reply_read(fuse_req_t req, int fd, size_t size, off_t off)
 {
 	char *data = g_try_malloc(size);
-	ssize_t n = data ? pread(mirror_file_fd(file_of(fi)), data, size, off)
-			 : -1;
+	ssize_t n = data ? pread(fd, data, size, off) : -1;
 
-	(void)node;
 	if (n < 0)
 		fuse_reply_err(req, data ? errno : ENOMEM);
 	else
 		fuse_reply_buf(req, data, (size_t)n);
 	g_free(data);
+}
+
+static void read_again(fuse_req_t req, const struct operation *op)
+{
+	struct fuse_file_info fi = op->fi;
+
+	op_read(req, op->node, op->size, op->off, &fi);
+}
+
+/* Of a large file that is not all here. */
+static void read_part(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
+	struct fuse_file_info *fi)
+{
+	struct mirror *m = mirror_of(req);
+	struct part_read in;
+	int r = mirror_read_begin(m, file_of(fi), (uint64_t)off, size, &in);
+	struct operation op = {
+		.again = read_again, .node = node, .fi = *fi, .off = off,
+		.size = size, .need_off = (uint64_t)off, .need_len = size,
+	};
+
+	if (r == -EINPROGRESS) {
+		wait_for_content(req, &op);
+	} else if (r < 0) {
+		fuse_reply_err(req, -r);
+	} else {
+		reply_read(req, in.fd, size, off);
+		mirror_read_end(m, &in);
+	}
+}
+
+void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
+	struct fuse_file_info *fi)
+{
+	if (mirror_file_is_partial(file_of(fi)))
+		read_part(req, node, size, off, fi);
+	else
+		reply_read(req, mirror_file_fd(file_of(fi)), size, off);
 }
 
 static ssize_t write_all(int fd, const char *data, size_t size, off_t off)
@@ -184,12 +223,30 @@ void op_copy_range(fuse_req_t req, fuse_ino_t in_node, off_t in_off,
 		fuse_reply_write(req, (size_t)n);
 }
 
+/* Where there are holes is not known: it is all data. */
+static void seek_part(fuse_req_t req, fuse_ino_t node, off_t off, int whence)
+{
+	struct stat st;
+	int r = mirror_getattr(mirror_of(req), node, &st);
+
+	if (r == 0 && (off < 0 || off >= st.st_size))
+		r = -ENXIO;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_lseek(req, whence == SEEK_DATA ? off : st.st_size);
+}
+
 void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence,
 	struct fuse_file_info *fi)
 {
-	off_t at = lseek(mirror_file_fd(file_of(fi)), off, whence);
+	off_t at;
 
-	(void)node;
+	if (!mirror_file_is_whole(mirror_of(req), file_of(fi))) {
+		seek_part(req, node, off, whence);
+		return;
+	}
+	at = lseek(mirror_file_fd(file_of(fi)), off, whence);
 	if (at < 0)
 		fuse_reply_err(req, errno);
 	else

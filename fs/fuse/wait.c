@@ -75,8 +75,8 @@ void wait_for_content(fuse_req_t req, const struct operation *op)
 	struct mirror *m = mirror_of(req);
 	struct waiting *w = g_new0(struct waiting, 1);
 	struct want want = {
-		.node = op->node, .done = on_done, .give_up = is_ending,
-		.ctx = w,
+		.node = op->node, .off = op->need_off, .len = op->need_len,
+		.done = on_done, .give_up = is_ending, .ctx = w,
 	};
 	uint64_t id;
 	int r;

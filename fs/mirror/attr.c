@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 #include "fs/mirror/content.h"
-#include "fs/mirror/node.h"
+#include "fs/mirror/part_internal.h"
+#include "fs/mirror/want_internal.h"
 
 int mirror_getattr(struct mirror *m, uint64_t node, struct stat *st)
 {
@@ -151,6 +152,16 @@ static bool needs_bytes(const struct node *n, const struct stat *want,
 		(which & MIRROR_SET_SIZE && want->st_size > 0);
 }
 
+/* The session says what the stub stands for from now on. */
+static void new_version(struct mirror *m, struct node *n)
+{
+	if (n->content == CONTENT_COMPLETE || !part_find(m, n))
+		return;
+	part_forget(m, n, true);
+	n->stale = true;
+	wants_range(m, n, NULL, -ESTALE);
+}
+
 int mirror_setattr(struct mirror *m, const struct mirror_caller *c,
 	uint64_t node, struct mirror_file *file, const struct stat *want,
 	unsigned which, struct stat *out)
@@ -169,8 +180,11 @@ int mirror_setattr(struct mirror *m, const struct mirror_caller *c,
 		mutex_unlock(&m->lock);
 		return -EINPROGRESS;
 	}
-	if (n && which & (MIRROR_SET_SIZE | MIRROR_SET_MTIME))
+	if (n && which & (MIRROR_SET_SIZE | MIRROR_SET_MTIME)) {
 		fill_wait(m, n);
+		if (c->quiet)
+			new_version(m, n);
+	}
 	if (n)
 		r = set_all(m, c, n, file, want, which);
 	if (n)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs/mirror/content.h"
+#include "fs/mirror/part_internal.h"
 #include "fs/mirror/state.h"
 #include "fs/mirror/want_internal.h"
 #include "merge/lib/failpoint.h"
@@ -110,6 +111,9 @@ static guint choose(struct mirror *m, uint64_t limit, struct victim *victims)
 
 	mutex_lock(&m->lock);
 	g_autoptr(GPtrArray) all = find_candidates(m, limit, &bytes);
+
+	if (bytes + parts_idle(m, false) > limit)
+		parts_idle(m, true);
 
 	for (guint i = 0; i < all->len && count < AT_ONCE && bytes > goal;
 		i++) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/mirror/node.h"
+#include "fs/mirror/part.h"
 
 int mirror_file_fd(const struct mirror_file *f)
 {
@@ -66,7 +67,9 @@ int mirror_fallocate(struct mirror *m, struct mirror_file *f, int mode,
 ssize_t mirror_copy_range(struct mirror *m, struct mirror_file *in,
 	off_t in_off, struct mirror_file *out, off_t out_off, size_t len)
 {
-	int r = mirror_write_begin(m, out);
+	/* The kernel reads and writes, then. */
+	int r = mirror_file_is_whole(m, in) ? mirror_write_begin(m, out)
+					    : -EXDEV;
 	ssize_t n;
 
 	if (r < 0)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fs/mirror/content.h"
+#include "fs/mirror/part_internal.h"
 #include "fs/mirror/state.h"
 #include "fs/mirror/want_internal.h"
 #include "merge/lib/io.h"
@@ -171,6 +172,7 @@ static void finish(struct mirror *m, struct target *t, int r)
 		if (r == 0 && fstat(t->fd, &st) == 0) {
 			g_hash_table_remove(m->stubs, &n->ino);
 			n->content = CONTENT_COMPLETE;
+			part_forget(m, n, is_newer(t->f));
 			node_set_stat(n, &st);
 		}
 	}
@@ -231,7 +233,11 @@ void mirror_fill_failed(struct mirror *m, uint64_t node, int r)
 		if (n->content == CONTENT_FETCHING)
 			n->content = CONTENT_STUB;
 		n->pins--;
-		wants_end(m, n, n->content == CONTENT_COMPLETE ? 0 : r);
+		if (r == -EAGAIN)
+			wants_again(m, n);
+		else
+			wants_end(m, n,
+				n->content == CONTENT_COMPLETE ? 0 : r);
 		node_release(m, n);
 	}
 	mutex_unlock(&m->lock);

@@ -9,6 +9,7 @@
 
 #include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
+#include "fs/mirror/part_internal.h"
 #include "fs/mirror/state.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/fail.h"
@@ -402,6 +403,7 @@ struct mirror *mirror_open(const struct mirror_config *c, GError **err)
 	m->nodes = g_hash_table_new(g_int64_hash, g_int64_equal);
 	m->stubs = g_hash_table_new(g_int64_hash, g_int64_equal);
 	m->wants = wants_new();
+	m->parts = parts_new();
 	m->dirty = g_hash_table_new(NULL, NULL);
 	m->moved = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	m->gone = g_hash_table_new_full(
@@ -429,6 +431,7 @@ static void free_node(struct node *n)
 		struct mirror_file *f = n->files;
 
 		n->files = f->next;
+		part_unref(f->part);
 		close(f->fd);
 		g_free(f);
 	}
@@ -450,6 +453,7 @@ void mirror_close(struct mirror *m)
 	g_hash_table_destroy(m->nodes);
 	g_hash_table_destroy(m->stubs);
 	wants_free(m->wants);
+	parts_free(m->parts);
 	g_hash_table_destroy(m->dirty);
 	g_hash_table_destroy(m->moved);
 	g_hash_table_destroy(m->gone);

@@ -6,6 +6,7 @@
 
 #include "fs/mirror/content.h"
 #include "fs/mirror/node.h"
+#include "fs/mirror/part_internal.h"
 #include "fs/mirror/want_internal.h"
 #include "merge/lib/io.h"
 
@@ -425,22 +426,38 @@ static int open_backing(struct mirror *m, const struct node *n, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The part that an open of N takes its bytes from; NULL: it needs them all, or
+ * the first of them are not here yet. */
+static struct part *part_to_open(struct mirror *m, const struct node *n,
+	int flags)
+{
+	struct part *p = (flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY &&
+			part_is_for(m, n) ? part_find(m, n) : NULL;
+
+	return p && part_has(p, 0, 1) ? p : NULL;
+}
+
 /* The end of an open: its node may have changed by O_TRUNC. */
 static int open_locked(struct mirror *m, const struct mirror_caller *c,
 	struct node *n, int flags, struct mirror_file **out) REQUIRES(m->lock)
 {
+	struct part *part = NULL;
 	struct stat st;
 	int fd;
 
-	if (n->content != CONTENT_COMPLETE && !(flags & O_TRUNC))
-		return c->quiet ? -ENODATA : -EINPROGRESS;
-	fill_wait(m, n);
+	if (n->content != CONTENT_COMPLETE && !(flags & O_TRUNC)) {
+		part = c->quiet ? NULL : part_to_open(m, n, flags);
+		if (!part)
+			return c->quiet ? -ENODATA : -EINPROGRESS;
+	}
+	if (!part)
+		fill_wait(m, n);
 	if ((flags & O_TRUNC) && n->size > 0 && !c->quiet)
 		keep_base(m, n);
 	fd = open_backing(m, n, backing_flags(flags) | (flags & O_TRUNC));
 	if (fd < 0)
 		return fd;
-	if (n->content != CONTENT_COMPLETE) {
+	if (n->content != CONTENT_COMPLETE && !part) {
 		int r = content_clear_mark(fd);
 
 		if (r < 0) {
@@ -460,7 +477,26 @@ static int open_locked(struct mirror *m, const struct mirror_caller *c,
 			mark_node_dirty(m, n, true);
 	}
 	*out = new_file(n, fd, flags);
+	(*out)->part = part ? part_ref(part) : NULL;
 	return 0;
+}
+
+/* Somebody who must not see other bytes than those of a version that is over,
+ * through the kernel's pages neither. */
+static bool has_old_reader(const struct node *n)
+{
+	for (const struct mirror_file *f = n->files; f; f = f->next)
+		if (f->part && f->part->over)
+			return true;
+	return false;
+}
+
+bool mirror_file_is_beside_old(struct mirror *m, const struct mirror_file *f)
+{
+	mutex_lock(&m->lock);
+	bool beside = has_old_reader(f->node);
+	mutex_unlock(&m->lock);
+	return beside;
 }
 
 int mirror_open_file(struct mirror *m, const struct mirror_caller *c,
@@ -480,7 +516,7 @@ int mirror_open_file(struct mirror *m, const struct mirror_caller *c,
 		/* All changes go through this mount: the pages are good. */
 		*keep_cache = !(flags & O_TRUNC) && !n->stale;
 	if (r == 0)
-		n->stale = false;
+		n->stale = n->stale && has_old_reader(n);
 	mutex_unlock(&m->lock);
 	if (r == 0 && (flags & O_TRUNC))
 		wake(m, c);
@@ -497,6 +533,7 @@ void mirror_release(struct mirror *m, struct mirror_file *f)
 	*at = f->next;
 	f->node->used_ns = io_now_ns();
 	node_release(m, f->node);
+	part_unref(f->part);
 	mutex_unlock(&m->lock);
 	close(f->fd);
 	g_free(f);

@@ -97,6 +97,7 @@ struct mirror {
 	bool warned;			/* that base bytes could not be kept */
 	GHashTable *stubs;		/* &ino -> struct node */
 	struct wants *wants;		/* fs/mirror/want.c; const after open */
+	struct parts *parts;		/* fs/mirror/part.c; const after open */
 };
 
 struct mirror_file {
@@ -104,6 +105,9 @@ struct mirror_file {
 	struct mirror_file *next;
 	int fd;
 	bool writable;
+	struct part *part;	/* a reference; opened as one, NULL: not */
+	uint64_t read_to, ahead;	/* fs/mirror/part.c: the furthest byte,
+				 * and how many chunks come ahead */
 };
 
 static inline bool is_dir(const struct node *n)

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "fs/mirror/content.h"
+#include "fs/mirror/part_internal.h"
 #include "fs/mirror/want_internal.h"
 #include "merge/lib/io.h"
 
@@ -23,10 +24,19 @@ struct wants *wants_new(void)
 	w->waits = g_hash_table_new(g_int64_hash, g_int64_equal);
 	g_queue_init(&w->over);
 	g_queue_init(&w->queue);
+	g_queue_init(&w->ranges);
 	cond_init(&w->work);
 	cond_init(&w->tick);
 	cond_init(&w->filled);
 	return w;
+}
+
+static void free_range(gpointer data)
+{
+	struct want_file *f = data;
+
+	part_unref(f->part);
+	g_free(f);
 }
 
 void wants_free(struct wants *w)
@@ -35,6 +45,7 @@ void wants_free(struct wants *w)
 		return;
 	g_queue_clear_full(&w->over, g_free);
 	g_queue_clear_full(&w->queue, g_free);
+	g_queue_clear_full(&w->ranges, free_range);
 	g_hash_table_destroy(w->waits);
 	cond_destroy(&w->work);
 	cond_destroy(&w->tick);
@@ -56,6 +67,7 @@ void stub_end(struct mirror *m, struct node *n)
 		return;
 	g_hash_table_remove(m->stubs, &n->ino);
 	n->content = CONTENT_COMPLETE;
+	part_forget(m, n, false);
 	wants_end(m, n, 0);
 }
 
@@ -71,12 +83,42 @@ void wants_end(struct mirror *m, const struct node *n, int r)
 
 		if (wait->want.node != n->id || !wait->deadline_ns)
 			continue;
+		/* A range may come though the whole does not. */
+		if (r < 0 && r != -ESTALE && wait->want.len &&
+			part_is_for(m, n))
+			continue;
 		wait->result = r;
 		g_hash_table_iter_remove(&it);
 		g_queue_push_tail(&w->over, wait);
 	}
 	cond_broadcast(&w->tick);
 	cond_broadcast(&w->filled);
+}
+
+void wants_range(struct mirror *m, const struct node *n, struct part *p, int r)
+{
+	struct wants *w = m->wants;
+	GHashTableIter it;
+	gpointer value;
+
+	g_hash_table_iter_init(&it, w->waits);
+	while (g_hash_table_iter_next(&it, NULL, &value)) {
+		struct wait *wait = value;
+		const struct want *want = &wait->want;
+		bool here = p && part_has(p, want->off, want->len);
+
+		if (want->node != n->id || !wait->deadline_ns || !want->len)
+			continue;
+		if (p && !here && (r == 0 ||
+				part_is_coming(p, want->off, want->len))) {
+			part_ask(m, p, want->off, want->len, 0);
+			continue;
+		}
+		wait->result = here ? 0 : r;
+		g_hash_table_iter_remove(&it);
+		g_queue_push_tail(&w->over, wait);
+	}
+	cond_broadcast(&w->tick);
 }
 
 void fill_wait(struct mirror *m, const struct node *n)
@@ -123,10 +165,26 @@ void wants_again(struct mirror *m, const struct node *n)
 	while (g_hash_table_iter_next(&it, NULL, &value)) {
 		const struct wait *wait = value;
 
-		if (wait->want.node == n->id && wait->deadline_ns)
+		if (wait->want.node == n->id && wait->deadline_ns &&
+			!(wait->want.len && part_is_for(m, n)))
 			enqueue(m, n);
 	}
 	cond_broadcast(&m->wants->filled);
+}
+
+/* Asks for what WANT needs of N, which is no complete file; true: it is here. */
+static bool ask_for(struct mirror *m, const struct node *n,
+	const struct want *want)
+{
+	struct part *p;
+
+	if (!want->len || !part_is_for(m, n)) {
+		enqueue(m, n);
+		return false;
+	}
+	p = part_get(m, n);
+	part_ask(m, p, want->off, want->len, 0);
+	return part_has(p, want->off, want->len);
 }
 
 int mirror_want_start(struct mirror *m, uint64_t id)
@@ -142,14 +200,14 @@ int mirror_want_start(struct mirror *m, uint64_t id)
 		g_hash_table_remove(w->waits, &id);
 		g_free(wait);
 		r = -EIO;
-	} else if (!n || n->content == CONTENT_COMPLETE) {
+	} else if (!n || n->content == CONTENT_COMPLETE ||
+		ask_for(m, n, &wait->want)) {
 		g_hash_table_remove(w->waits, &id);
 		wait->result = n ? 0 : -ESTALE;
 		g_queue_push_tail(&w->over, wait);
 	} else {
 		wait->deadline_ns = io_now_ns() +
 			m->config.content_timeout_ms * INT64_C(1000000);
-		enqueue(m, n);
 	}
 	cond_broadcast(&w->tick);
 	mutex_unlock(&m->lock);
@@ -293,29 +351,41 @@ static GArray *job_new(void)
 	return g_array_new(FALSE, FALSE, sizeof(struct want_file));
 }
 
+/* A range, or files that are waited for with their neighbours. */
+static void take_job(struct mirror *m, GArray *job)
+{
+	struct wants *w = m->wants;
+	struct want_file *range = g_queue_pop_head(&w->ranges);
+	struct node *first = NULL;
+	uint64_t *id;
+
+	if (range) {
+		g_array_append_vals(job, range, 1);
+		g_free(range);
+		return;
+	}
+	while (job->len < JOB_WANTED && (id = g_queue_pop_head(&w->queue))) {
+		struct node *n = node_find(m, *id);
+
+		g_free(id);
+		if (!n || n->content != CONTENT_STUB)
+			continue;
+		first = first ? first : n;
+		job_add(job, n, true);
+	}
+	if (job->len)
+		pick_neighbours(m, first, job);
+}
+
 GArray *mirror_next_job(struct mirror *m)
 {
 	struct wants *w = m->wants;
 	GArray *job = job_new();
-	struct node *first = NULL;
 
 	mutex_lock(&m->lock);
 	while (!w->stop && job->len == 0) {
-		uint64_t *id;
-
-		while (job->len < JOB_WANTED &&
-			(id = g_queue_pop_head(&w->queue))) {
-			struct node *n = node_find(m, *id);
-
-			g_free(id);
-			if (!n || n->content != CONTENT_STUB)
-				continue;
-			first = first ? first : n;
-			job_add(job, n, true);
-		}
-		if (job->len)
-			pick_neighbours(m, first, job);
-		else
+		take_job(m, job);
+		if (!job->len)
 			cond_wait(&w->work, &m->lock);
 	}
 	mutex_unlock(&m->lock);

@@ -22,11 +22,15 @@
 
 struct mirror;
 struct entry;
+struct part;
 
 /* --- waiting ---------------------------------------------------------- */
 
 struct want {
 	uint64_t node;
+	/* LEN > 0: only these bytes, where the stub is read by ranges
+	 * (fs/mirror/part.h); else, and else there, all. */
+	uint64_t off, len;
 	/* RESULT 0: try again, it is complete; -ESTALE: it is complete, but of
 	 * another size or time than was shown before; -ETIMEDOUT, -EINTR; else
 	 * why the fetch failed. */
@@ -57,10 +61,15 @@ struct want_file {
 	uint64_t node, ino;
 	int64_t size;
 	bool asked;	/* not a neighbour only */
+	/* A job of one range of one file, which is ended as fs/mirror/part.h
+	 * says; NULL: whole files. */
+	struct part *part;
+	uint64_t off, len;
 };
 
 /* The next job: GArray of struct want_file, owned by the caller, each being
- * fetched from now on: end it with mirror_fill() or mirror_fill_failed().
+ * fetched from now on: end it with mirror_fill() or mirror_fill_failed(), or
+ * it is the one range of a part.
  * Blocks until there is one; NULL after mirror_stop_wants(). */
 GArray *mirror_next_job(struct mirror *m);
 /* A job of any N stubs at most, of MAX_BYTES in all (but one at least), without
@@ -94,7 +103,8 @@ struct fill {
 void mirror_fill(struct mirror *m, struct fill *fills, size_t n);
 /* The fetch of NODE goes on: whoever waits for it does so from now again. */
 void mirror_fill_goes_on(struct mirror *m, uint64_t node);
-/* Nothing came: it is a stub as before; waits end with R. */
+/* Nothing came: it is a stub as before; waits end with R, or go on with another
+ * fetch (-EAGAIN). */
 void mirror_fill_failed(struct mirror *m, uint64_t node, int r);
 
 bool mirror_is_complete(struct mirror *m, uint64_t node);	/* or gone */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fs/mirror/mirror.h"
+#include "fs/mirror/part.h"
 #include "fs/mirror/state.h"
 #include "fs/mirror/want.h"
 #include "merge/lib/beneath.h"
@@ -266,9 +267,13 @@ static void *run_fetches(void *arg)
 
 	pthread_setname_np(pthread_self(), "fetch");
 	while ((files = mirror_next_job(f->s->mirror))) {
+		const struct want_file *first =
+			(const struct want_file *)(void *)files->data;
 		g_autoptr(GError) why = NULL;
 
-		if (run_job(f->s, f->cancel, files, NULL, &why) < 0)
+		if (first->part)
+			fetch_range(f->s, f->cancel, first);
+		else if (run_job(f->s, f->cancel, files, NULL, &why) < 0)
 			log_write(LOG_WARNING, "fetching: %s",
 				why ? why->message : "no connection");
 		else
@@ -288,6 +293,8 @@ int session_start_fetcher(struct session *s, GError **err)
 	f->s = s;
 	f->cancel = cancel_new();
 	s->fetcher = f;
+	if (s->tree && tree_has_ranges(s->tree))
+		mirror_serve_parts(s->mirror, s->parts_fd);
 	if (s->remote)
 		remote_get_caps(s->remote, &caps);
 	/* One is left to the uploader. */

@@ -31,7 +31,7 @@ struct session {
 	char *name, *dir, *id;
 	struct spec *spec;
 	struct session_options *options;
-	int dir_fd, mirror_fd, base_fd, lock_fd;
+	int dir_fd, mirror_fd, base_fd, parts_fd, lock_fd;
 	struct base_store *base;
 	struct state *state;
 	struct exclude *exclude;
@@ -324,6 +324,13 @@ int fetch_nodes(struct session *s, const uint64_t *nodes, size_t n,
 /* The same with all there are; those that cannot be had are an error at the
  * end, after the others. */
 int fetch_all(struct session *s, GError **err);
+
+/* --- fs/sync/ranges.c ------------------------------------------------- */
+
+struct want_file;
+/* Runs a job of one range, F, to its end. By a thread that fetches. */
+void fetch_range(struct session *s, struct cancel *cancel,
+	const struct want_file *f);
 
 /* --- fs/sync/stubs.c -------------------------------------------------- */
 

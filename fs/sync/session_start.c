@@ -25,6 +25,7 @@ struct session *session_alloc(const char *name)
 	s->name = g_strdup(name);
 	s->dir = session_dir(name);
 	s->dir_fd = s->mirror_fd = s->base_fd = s->lock_fd = -1;
+	s->parts_fd = -1;
 	s->cancel = cancel_new();
 	mutex_init(&s->lock, RANK_LOG);
 	cond_init(&s->changed);
@@ -58,6 +59,7 @@ void session_close(struct session *s)
 	spec_free(s->spec);
 	session_options_free(s->options);
 	close_fd(&s->base_fd);
+	close_fd(&s->parts_fd);
 	close_fd(&s->mirror_fd);
 	close_fd(&s->lock_fd);
 	close_fd(&s->dir_fd);
@@ -139,6 +141,9 @@ static int open_parts(struct session *s, GError **err)
 	s->base_fd = session_open_subdir(s, "base", err);
 	if (s->base_fd < 0)
 		return -EIO;
+	s->parts_fd = session_open_subdir(s, "parts", err);
+	if (s->parts_fd < 0)
+		return -EIO;
 	s->base = base_store_new(s->base_fd);
 	s->state = state_open(s->dir_fd, err);
 	if (!s->state || leftovers_sweep(s, err) < 0)
@@ -166,7 +171,7 @@ static int discard_saved(struct session *s, GError **err)
 {
 	static const char *const parts[] = { "session.json", "state.db",
 		"state.db-wal", "state.db-shm", "mirror", "base",
-		"report.json", "held", "staging" };
+		"report.json", "held", "staging", "parts" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
 		int r = beneath_remove_all(s->dir_fd, parts[i]);

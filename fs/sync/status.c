@@ -154,6 +154,7 @@ struct session *session_peek(const char *name, GError **err)
 	s->name = g_strdup(name);
 	s->dir = session_dir(name);
 	s->dir_fd = s->mirror_fd = s->base_fd = s->lock_fd = -1;
+	s->parts_fd = -1;
 	mutex_init(&s->lock, RANK_LOG);
 	cond_init(&s->changed);
 	if (session_json_load(s, err) == 0)
