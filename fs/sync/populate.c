@@ -171,12 +171,46 @@ static bool is_current(const struct entry *l, const struct entry *m)
 		entry_perm(l) == entry_perm(m) && l->mtime_ns == m->mtime_ns;
 }
 
+static bool is_mere_copy(struct populate *p, const struct entry *e);
+
+/* Something below DIR in the mirror that is left out and only there; NULL: there
+ * is none. */
+static const struct entry *find_own_below(struct populate *p, const char *dir)
+{
+	for (size_t i = 0; i < manifest_count(p->mirror); i++) {
+		const struct entry *e = manifest_at(p->mirror, i);
+
+		if (e->type != ENTRY_DIR && path_is_within(e->path, dir) &&
+			session_is_left_out(p->s, e->path, false) &&
+			!is_mere_copy(p, e))
+			return e;
+	}
+	return NULL;
+}
+
+static int refuse_way(struct populate *p, const char *path, const char *own)
+{
+	g_autofree char *shown = path_display(path);
+	g_autofree char *below = path_display(own);
+
+	return fail(p->err, FAIL_LOCAL,
+		"%s: is no directory in %s any more, but the workspace has one "
+		"with what is left out and is nowhere else (%s); rename yours "
+		"and try again, or fetch that from %s/mirror", shown,
+		p->s->options->local, below, p->s->dir);
+}
+
 /* Clears the way for L where the mirror has something of another type. */
 static int clear_way(struct populate *p, const struct entry *l,
 	const struct entry *m)
 {
+	const struct entry *own;
+
 	if (!m || m->type == l->type)
 		return 0;
+	own = m->type == ENTRY_DIR ? find_own_below(p, l->path) : NULL;
+	if (own)
+		return refuse_way(p, l->path, own->path);
 	return beneath_remove_all(p->s->mirror_fd, l->path);
 }
 

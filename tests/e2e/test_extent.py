@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from conftest import paths, tree, write
+from conftest import paths, remove, tree, write
 
 
 def sample(local):
@@ -211,3 +211,26 @@ def test_excluded_in_the_mount(world):
     assert (world.remote / "a.txt").read_text() == "local again\n"
     assert (world.remote / "node_modules" / "x" / "i.js").exists()
     assert (world.remote / "node_modules" / "theirs").exists()
+
+
+def test_directory_that_became_a_file_at_home(world):
+    """What is left out below it, in the mount only, does not go with it."""
+    out = ["--exclude", "*.log"]
+    write(world.local / "d" / "sent", "sent\n")
+    world.mount(*out)
+    write(world.mnt / "d" / "own.log", "only here\n")
+    world.umount()
+    assert not (world.local / "d" / "own.log").exists()
+    remove(world.local / "d")
+    write(world.local / "d", "a file\n")
+    r = world.run("mount", "--name", "box", "--local", world.local, *out,
+                  world.spec, world.mnt, check=1)
+    assert "own.log" in r.err
+    kept = world.session() / "mirror" / "d" / "own.log"
+    assert kept.read_text() == "only here\n"
+    os.rename(world.local / "d", world.local / "e")
+    world.mount(*out)
+    assert (world.mnt / "d" / "own.log").read_text() == "only here\n"
+    assert (world.mnt / "e").read_text() == "a file\n"
+    world.umount()
+    assert (world.local / "e").read_text() == "a file\n"
