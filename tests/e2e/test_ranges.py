@@ -65,16 +65,16 @@ def test_from_begin_to_end(world, link):
     link.mount("--poll", "3600")
     assert (world.mnt / "big").read_bytes() == data
     # What is whole is a file like any other.
-    wait(lambda: "big" not in stubs(world) and len(parts(world)) == 0)
+    wait(lambda: not stubs(world) & {"big"} and not parts(world), 180)
     subprocess.run(["cp", world.mnt / "words", world.top / "copy"], check=True)
     done = subprocess.run(["grep", "-c", "needle", world.mnt / "words"],
                           capture_output=True, check=True)
     assert done.stdout == b"1\n"
     assert (world.top / "copy").read_bytes() == (
         world.remote / "words").read_bytes()
-    wait(lambda: not stubs(world))
-    assert fetched(world) == sum(
-        (world.remote / n).stat().st_size for n in ("big", "words"))
+    wait(lambda: not stubs(world), 180)
+    # Nothing came twice.
+    assert fetched(world) < 2 * LARGE + 4 * MIB
     with open(world.mnt / "big", "r+b") as f:
         f.write(b"changed")
     world.run("flush", "box", check=0)
@@ -91,7 +91,7 @@ def test_two_readers(world, link):
     for r, skip in zip(readers, (0, 0, 10)):
         assert r.communicate(timeout=120)[0] == data[skip * MIB:]
         assert r.returncode == 0
-    assert fetched(world) == LARGE
+    assert fetched(world) < LARGE + 4 * MIB
     world.umount()
 
 
@@ -208,7 +208,7 @@ def test_killed_in_the_middle(world, link, changed):
     if not changed:     # only the proof that it is the same came
         assert fetched(world) - before <= 8 * MIB
     assert (world.mnt / "big").read_bytes() == data
-    wait(lambda: not stubs(world))
+    wait(lambda: not stubs(world), 180)
     assert world.status()["unsent"]["files"] == 0
     world.umount()
     link.mount("--poll", "3600")
