@@ -12,12 +12,14 @@
 #include "merge/lib/fail.h"
 #include "merge/lib/failpoint.h"
 #include "merge/lib/io.h"
+#include "merge/lib/priority.h"
 
 #define MS INT64_C(1000000)
 
 enum { BUFFER = 128 * 1024, LADDER_MS = 1000, STEP_MS = 5 };
 
-/* In the child, between fork and exec: system calls only. */
+/* In the child, between fork and exec: system calls only. It serves other
+ * threads, too: no less than they. */
 static void set_up_lasting(gpointer data)
 {
 	sigset_t none;
@@ -34,6 +36,7 @@ static void set_up_lasting(gpointer data)
 static void set_up_child(gpointer data)
 {
 	set_up_lasting(data);
+	priority_child();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 

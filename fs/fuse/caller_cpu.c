@@ -7,16 +7,19 @@
 #include <unistd.h>
 
 enum {
-	PAUSE_NEW = 4,		/* a new caller: not with every request */
-	PAUSE_FIRST = 32,	/* the same caller: doubles while it stays */
+	PAUSE_NEW = 4,	  /* a new caller: not with every request */
+	PAUSE_FIRST = 32, /* the same caller: doubles while it stays */
 	PAUSE_LONG = 512,
-	CPU_FIELD = 39,		/* of /proc/PID/stat: processor */
+	APART = 256,	/* requests from one caller before it is alone */
+	CPU_FIELD = 39, /* of /proc/PID/stat: processor */
 };
 
 void caller_cpu_init(struct caller_cpu *c, const cpu_set_t *all)
 {
 	*c = (struct caller_cpu){
-		.all = all, .cpu = -1, .pause = PAUSE_FIRST,
+		.all = all,
+		.cpu = -1,
+		.pause = PAUSE_FIRST,
 	};
 }
 
@@ -44,22 +47,54 @@ static int cpu_of(int pid)
 	return p ? atoi(p + 1) : -1;
 }
 
+/* Whether the caller before this one, or before that, is back: then they work
+ * at the same time. */
+static bool is_back(struct caller_cpu *c, int pid)
+{
+	bool back = false;
+	int last = c->last, i;
+
+	if (pid == last)
+		return false;
+	for (i = 0; i < CALLER_CPU_MEMORY - 1 && c->before[i] != pid; i++)
+		;
+	back = c->before[i] == pid;
+	memmove(c->before + 1, c->before, (size_t)i * sizeof(*c->before));
+	c->before[0] = last;
+	c->last = pid;
+	return back;
+}
+
+/* Whether several callers work at the same time. */
+static bool is_shared(struct caller_cpu *c, int pid)
+{
+	if (is_back(c, pid)) {
+		if (c->cpu >= 0)
+			caller_cpu_release(c);
+		c->apart = APART;
+	}
+	if (c->apart == 0)
+		return false;
+	c->apart--;
+	return true;
+}
+
 void caller_cpu_follow(struct caller_cpu *c, int pid)
 {
 	bool same = pid == c->pid;
 	cpu_set_t one;
 	int cpu;
 
-	if (pid <= 0 || CPU_COUNT(c->all) < 2)
+	if (pid <= 0 || CPU_COUNT(c->all) < 2 || is_shared(c, pid))
 		return;
 	if (++c->since < (same ? c->pause : PAUSE_NEW))
 		return;
 	cpu = cpu_of(pid);
 	c->since = 0;
 	c->pid = pid;
-	c->pause = !same || cpu != c->cpu ? PAUSE_FIRST
-		: c->pause < PAUSE_LONG	  ? c->pause * 2
-					  : PAUSE_LONG;
+	c->pause = !same || cpu != c->cpu  ? PAUSE_FIRST
+		   : c->pause < PAUSE_LONG ? c->pause * 2
+					   : PAUSE_LONG;
 	if (cpu < 0 || cpu == c->cpu || !CPU_ISSET(cpu, c->all))
 		return;
 	CPU_ZERO(&one);

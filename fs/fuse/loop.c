@@ -27,6 +27,7 @@
 #include "merge/lib/io.h"
 #include "merge/lib/log.h"
 #include "merge/lib/mutex.h"
+#include "merge/lib/priority.h"
 
 enum {
 	TICK_MS = 5,
@@ -251,6 +252,7 @@ static void *run_worker(void *arg)
 	bool ended = false;
 
 	pthread_setname_np(pthread_self(), "fuse");
+	priority_answer();
 	caller_cpu_release(&w->cpu);
 	while (!ended) {
 		if (atomic_load(&w->leads)) {

@@ -15,6 +15,7 @@
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
 #include "merge/lib/log.h"
+#include "merge/lib/priority.h"
 
 #define MS INT64_C(1000000)
 
@@ -139,6 +140,7 @@ static void *run(void *arg)
 	enum todo todo;
 
 	pthread_setname_np(pthread_self(), "poller");
+	priority_background();
 	while ((todo = wait_for_work(p)) != TODO_STOP) {
 		g_autoptr(GError) why = NULL;
 		bool changed = false, looked = false;

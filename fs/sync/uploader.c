@@ -14,6 +14,7 @@
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
 #include "merge/lib/log.h"
+#include "merge/lib/priority.h"
 
 #define MS INT64_C(1000000)
 
@@ -141,6 +142,7 @@ static void *run(void *arg)
 	bool retry = true;
 
 	pthread_setname_np(pthread_self(), "uploader");
+	priority_background();
 	while (wait_for_work(u)) {
 		enum sent sent;
 
