@@ -13,7 +13,9 @@
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	(void)userdata;
+	struct adapter *a = userdata;
+
+	a->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* Without HANDLE_KILLPRIV the kernel takes setuid bits away itself, by
 	 * the rights of whoever writes, which only it knows. */
 	conn->want |= conn->capable &

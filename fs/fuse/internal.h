@@ -21,6 +21,7 @@ struct adapter {
 	struct fuse_session *session;
 	char *mountpoint;		/* owned */
 	bool mounted;
+	bool no_opendir;	/* set before the first request */
 };
 
 extern const struct fuse_lowlevel_ops adapter_ops;

@@ -4,27 +4,20 @@
 #include <errno.h>
 #include <string.h>
 
-static struct mirror_dir *dir_of(const struct fuse_file_info *fi)
-{
-	return (struct mirror_dir *)(uintptr_t)fi->fh;
-}
-
+/* Nothing is opened: said once, and the kernel asks no more. */
 void op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	struct mirror *m = mirror_of(req);
-	struct mirror_dir *d;
-	int r = mirror_open_dir(m, node, &d);
+	const struct adapter *a = fuse_req_userdata(req);
 
-	if (r < 0) {
-		fuse_reply_err(req, -r);
+	(void)node;
+	if (a->no_opendir) {
+		fuse_reply_err(req, ENOSYS);
 		return;
 	}
-	fi->fh = (uint64_t)(uintptr_t)d;
 	/* The kernel drops its copy itself when a name here changes. */
 	fi->cache_readdir = 1;
 	fi->keep_cache = 1;
-	if (fuse_reply_open(req, fi) < 0)
-		mirror_release_dir(m, d);
+	fuse_reply_open(req, fi);
 }
 
 /* One reply's worth of entries. */
@@ -44,8 +37,8 @@ static bool add_entry(struct listing *l, const struct mirror_dirent *d)
 		struct fuse_entry_param e;
 
 		fill_entry(&e, &d->attr);
-		need = fuse_add_direntry_plus(l->req, l->buf + l->used, room,
-			d->name, &e, d->next);
+		need = fuse_add_direntry_plus(
+			l->req, l->buf + l->used, room, d->name, &e, d->next);
 	} else {
 		need = fuse_add_direntry(l->req, l->buf + l->used, room,
 			d->name, &d->attr.st, d->next);
@@ -61,19 +54,21 @@ static bool is_dot(const char *name)
 	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-static void list(fuse_req_t req, struct mirror_dir *d, size_t size, off_t off,
-	bool plus)
+static void list(
+	fuse_req_t req, fuse_ino_t node, size_t size, off_t off, bool plus)
 {
 	struct mirror *m = mirror_of(req);
 	struct listing l = {
-		.req = req, .buf = g_try_malloc(size), .size = size,
+		.req = req,
+		.buf = g_try_malloc(size),
+		.size = size,
 		.plus = plus,
 	};
 	struct mirror_dirent e;
 	int r = l.buf ? 0 : -ENOMEM;
 
 	while (r == 0) {
-		r = mirror_read_dir(m, d, off, plus, &e);
+		r = mirror_read_dir(m, node, off, plus, &e);
 		if (r < 0)
 			break;
 		if (!add_entry(&l, &e)) {
@@ -94,21 +89,21 @@ static void list(fuse_req_t req, struct mirror_dir *d, size_t size, off_t off,
 void op_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	struct fuse_file_info *fi)
 {
-	(void)node;
-	list(req, dir_of(fi), size, off, false);
+	(void)fi;
+	list(req, node, size, off, false);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	struct fuse_file_info *fi)
 {
-	(void)node;
-	list(req, dir_of(fi), size, off, true);
+	(void)fi;
+	list(req, node, size, off, true);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	(void)node;
-	mirror_release_dir(mirror_of(req), dir_of(fi));
+	(void)fi;
 	fuse_reply_err(req, 0);
 }
 
@@ -116,9 +111,9 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t node, int data_only,
 	struct fuse_file_info *fi)
 {
 	struct adapter *a = fuse_req_userdata(req);
-	int r = mirror_sync_dir(a->mirror, dir_of(fi));
+	int r = mirror_sync_dir(a->mirror, node);
 
-	(void)node;
+	(void)fi;
 	(void)data_only;
 	if (r == 0 && a->options.flush)
 		r = a->options.flush(a->options.ctx);

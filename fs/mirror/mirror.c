@@ -447,6 +447,7 @@ void mirror_close(struct mirror *m)
 
 	if (!m)
 		return;
+	dir_free_listings(m);
 	g_hash_table_iter_init(&it, m->nodes);
 	while (g_hash_table_iter_next(&it, NULL, &value))
 		free_node(value);

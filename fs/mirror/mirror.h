@@ -38,7 +38,6 @@
 
 struct mirror;
 struct mirror_file;	/* an open file */
-struct mirror_dir;	/* an open directory */
 struct state;
 struct base_store;
 
@@ -154,22 +153,21 @@ ssize_t mirror_copy_range(struct mirror *m, struct mirror_file *in,
 int mirror_fsync(struct mirror *m, struct mirror_file *f, bool data_only);
 void mirror_release(struct mirror *m, struct mirror_file *f);
 
-/* A directory handle is a snapshot of the names at opening or rewinding;
- * offsets are stable. "." and ".." come first. */
-int mirror_open_dir(struct mirror *m, uint64_t node, struct mirror_dir **out);
-/* The entry at offset OFF (0: first): name (borrowed until the next call on D),
- * next offset, attributes as now; -ENOENT at the end. WITH_REF adds a kernel
+/* The entry of directory NODE at offset OFF (0: first; "." and ".." come first),
+ * the offset of the next one, attributes as now; -ENOENT at the end. There are
+ * no handles: offsets belong to names, so each entry that is there all the time
+ * is given once, by whomever and whenever a listing is continued. What comes
+ * meanwhile may be missed; what goes is skipped. WITH_REF adds a kernel
  * reference to it ("." and ".." never get one): undo with mirror_forget when
- * it could not be passed on. Entries removed meanwhile are skipped. */
+ * it could not be passed on. */
 struct mirror_dirent {
-	const char *name;
+	char name[256];
 	off_t next;
 	struct mirror_attr attr;
 };
-int mirror_read_dir(struct mirror *m, struct mirror_dir *d, off_t off,
-	bool with_ref, struct mirror_dirent *out);
-int mirror_sync_dir(struct mirror *m, struct mirror_dir *d);
-void mirror_release_dir(struct mirror *m, struct mirror_dir *d);
+int mirror_read_dir(struct mirror *m, uint64_t node, off_t off, bool with_ref,
+	struct mirror_dirent *out);
+int mirror_sync_dir(struct mirror *m, uint64_t node);
 
 int mirror_statfs(struct mirror *m, struct statvfs *out);
 

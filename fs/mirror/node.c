@@ -107,6 +107,8 @@ void node_release(struct mirror *m, struct node *n)
 		m->special--;
 	g_hash_table_remove(m->nodes, &n->id);
 	stub_end(m, n);
+	if (is_dir(n))
+		dir_outdate_listing(m, n);
 	if (n->children)
 		g_hash_table_destroy(n->children);
 	g_free(n);
@@ -124,7 +126,7 @@ struct place *place_add(struct mirror *m, struct node *parent,
 	size_t len = strlen(name);
 	struct place *p = g_malloc0(sizeof(*p) + len + 1);
 
-	(void)m;
+	dir_outdate_listing(m, parent);
 	memcpy(p->name, name, len + 1);
 	p->node = n;
 	p->parent = parent;

@@ -56,7 +56,7 @@ struct node {
 	int64_t used_ns;	/* io_now_ns() of the last open or close */
 	uint32_t mode, nlink, uid, gid;
 	uint32_t rdev;		/* as Linux numbers devices: 12 + 20 bits */
-	uint32_t pins;		/* open directories; fetches under way */
+	uint32_t pins;		/* fetches under way */
 	uint32_t writing;	/* writes of data under way */
 	bool stale : 1;		/* the kernel has pages of earlier content */
 	bool cached : 1;		/* the kernel's pages are of this content */
@@ -79,6 +79,17 @@ struct offer {
 	int dir_fd;
 };
 
+/* fs/mirror/dir.c: the names of a directory that is being listed. */
+struct listing {
+	uint64_t node;
+	GArray *names;		/* owned; NULL: unused */
+	uint64_t used;		/* when, in uses */
+	bool ended;		/* somebody reached the end */
+	bool lacks;		/* a name that is there by now */
+};
+
+enum { LISTINGS = 8 };
+
 struct mirror {
 	struct mirror_config config;	/* const after open */
 	struct node *root;		/* const after open */
@@ -94,6 +105,8 @@ struct mirror {
 	struct mirror_changes *collected; /* the collection under way */
 	uint64_t special;		/* FIFOs, sockets, devices */
 	struct offer offer;
+	struct listing listings[LISTINGS];
+	uint64_t listing_uses;
 	bool warned;			/* that base bytes could not be kept */
 	GHashTable *stubs;		/* &ino -> struct node */
 	struct wants *wants;		/* fs/mirror/want.c; const after open */
@@ -126,6 +139,11 @@ void fill_wait(struct mirror *m, const struct node *n) REQUIRES(m->lock);
 void stub_end(struct mirror *m, struct node *n);
 /* Enters N, if it is a stub. */
 void stub_take(struct mirror *m, struct node *n);
+
+/* --- fs/mirror/dir.c --------------------------------------------------- */
+void dir_free_listings(struct mirror *m);
+/* A name came into DIR, or DIR itself goes. */
+void dir_outdate_listing(struct mirror *m, const struct node *dir);
 
 /* All with the lock held. */
 struct node *node_find(struct mirror *m, uint64_t id);

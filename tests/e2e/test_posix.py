@@ -198,3 +198,64 @@ def test_directory_offsets_survive_changes(world):
     assert len(seen) == len(set(seen))
     assert set(seen) >= {f"f{i:04}" for i in range(1999)}
     world.umount()
+
+
+class Reader:
+    """One open directory, by libc."""
+
+    def __init__(self, path):
+        LIBC.opendir.restype = LIBC.readdir.restype = ctypes.c_void_p
+        LIBC.telldir.restype = ctypes.c_long
+        self.dir = ctypes.c_void_p(LIBC.opendir(os.fsencode(path)))
+        assert self.dir
+
+    def take(self, most=None):
+        """Up to MOST further names, or all that are left."""
+        found = []
+        while most is None or len(found) < most:
+            entry = LIBC.readdir(self.dir)
+            if not entry:
+                break
+            # Before the name: inode, offset, length and type.
+            found.append(ctypes.string_at(entry + 19).decode())
+        return [name for name in found if name not in (".", "..")]
+
+    def tell(self):
+        return LIBC.telldir(self.dir)
+
+    def seek(self, place):
+        LIBC.seekdir(self.dir, ctypes.c_long(place))
+
+    def close(self):
+        LIBC.closedir(self.dir)
+
+
+def test_two_readers_continue_where_they_were(world):
+    name = "a name that is long enough for several answers {:04}".format
+    for i in range(1200):
+        write(world.local / "d" / name(i), "")
+    world.mount()
+    d = world.mnt / "d"
+    one, two = Reader(d), Reader(d)
+    begun = one.take(301)
+    place = one.tell()
+    first = two.take(900)
+    for i in range(0, 1200, 30):
+        os.unlink(d / name(i))
+    for i in range(1200, 1700):
+        write(d / name(i), "")
+    os.rename(d / name(1), d / "renamed")
+    late = Reader(d)
+    assert sorted(late.take()) == sorted(os.listdir(d))
+    one.seek(place)
+    stay = {name(i) for i in range(2, 1200) if i % 30}
+    for seen in (begun + one.take(), first + two.take()):
+        assert len(seen) == len(set(seen))
+        assert set(seen) >= stay
+    one.seek(place)
+    again = one.take()
+    assert stay <= {*begun, *again}
+    assert place < 2 ** 31
+    for reader in (one, two, late):
+        reader.close()
+    world.umount()
