@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fs/cli/cli.h"
@@ -315,6 +316,18 @@ static void return_memory(void)
 	mallopt(M_TRIM_THRESHOLD, 2 << 20);
 }
 
+/* Every open file of every program on the mount is one of ours: as many as we
+ * may have, not the 1024 that one program is commonly given. */
+static void allow_open_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int daemon_run(struct start *s, const struct mount_options *m,
 	const char *mountpoint, int ready_fd)
 {
@@ -327,6 +340,7 @@ int daemon_run(struct start *s, const struct mount_options *m,
 	int code;
 
 	return_memory();
+	allow_open_files();
 	if (begin(&l, &r, &why) < 0) {
 		code = fail_begin(&l, why);
 	} else {

@@ -5,6 +5,7 @@ import errno
 import mmap
 import os
 import random
+import resource
 import stat
 import subprocess
 
@@ -172,6 +173,24 @@ def test_single_things(world):
     r = world.umount(check=3).json
     assert [line["path"] for line in r["held"]] == ["fifo"]
     assert (world.local / "g").read_text() == "shared\n"
+
+
+def test_more_open_files_than_one_program_may_have(world):
+    """The daemon's limit is not that of whoever mounts."""
+    was = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if was[0] < 600:
+        pytest.skip(f"only {was[0]} open files are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, was[1]))
+    try:
+        world.mount()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, was)
+    held = [open(world.mnt / f"f{i}", "w") for i in range(300)]
+    for i, f in enumerate(held):
+        f.write(f"{i}\n")
+        f.close()
+    world.umount()
+    assert (world.local / "f299").read_text() == "299\n"
 
 
 def test_inode_numbers_stay(world):
