@@ -1,11 +1,10 @@
 /*
- * Provider "cloudflare": the official bridge of Cloudflare's sandboxes over
- * HTTPS. Its traps, and what is done against each:
+ * Provider "cloudflare": the bridges of Cloudflare's sandboxes over HTTPS, in
+ * two dialects (cloudflare.h). Their traps, and what is done against each:
  *
- *	- it decodes what commands print as UTF-8: they print base64 here
- *	- commands have no standard input: it comes in the command, or by parts
- *	  of at most 8 MiB that are put beside each other and counted there
- *	- file reads lie about missing and about text: no file is read by them
+ *	- what commands print is decoded as UTF-8: they print base64 here
+ *	- commands have no standard input of bytes: it comes in the command, or
+ *	  by parts that are put beside each other and counted there
  *	- a silent command's stream may be cut: it says something every 5 s
  *	- closing a request does not end its command: remote.c ends it (reap.sh)
  *	- a container that slept comes back empty under the same id: a mark in its
@@ -18,39 +17,29 @@
 
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
+#include "transport/cloudflare.h"
 #include "transport/credential.h"
-#include "transport/event_stream.h"
-#include "transport/http.h"
 #include "transport/json.h"
 #include "transport/sh_quote.h"
 
 enum {
-	INLINE_LIMIT = 32 << 10,	/* one shell word has 128 KiB */
-	PART_BYTES = 8 << 20,
-	/* The Worker's own sleepAfter unless the spec knows better. */
-	LIFETIME_MS = 600000,
 	STALL_MS = 20000,
 	/* A container may have to start first. */
 	FIRST_STALL_MS = 120000,
-	REMOTE_SLACK_MS = 10000,
 	CLEAN_UP_MS = 10000,
-	ERROR_KEPT = 300,
+	EXIT_MORE = 96,		/* of the wrapper: output is left in its file */
 	EXIT_INPUT = 98,
-};
-
-struct bridge {
-	struct http *http;
-	struct spec *spec;	/* owned */
-	char *url;		/* …/v1/sandbox, no trailing '/' */
-	char *auth;		/* "Authorization: Bearer …" */
-	int64_t lifetime_ms;
+	/* Of the rest of the output, in one command; what the wrapper lets
+	 * through at first is at most that, too. */
+	CHUNK_MIB = 4,
 };
 
 /* $1: where the input is: "-" none, "=TEXT" base64, else a directory of parts
- * that has $2 bytes. Then the script and its arguments. A word every 5 s keeps
- * the stream open; it is no base64, so the decoder drops it. */
+ * that has $2 bytes. $3: a file for the rest of much output, or "-". Then the
+ * script and its arguments. A word every 5 s keeps the stream open; it is no
+ * base64, so the decoder drops it. */
 static const char wrapper[] =
-	"sm_i=$1 sm_b=$2 sm_s=$3; shift 3; "
+	"sm_i=$1 sm_b=$2 sm_o=$3 sm_s=$4; shift 4; "
 	"command -v base64 >/dev/null 2>&1 || { "
 	"echo 'base64 is missing in the sandbox' >&2; exit 97; }; "
 	"( while sleep 5 >/dev/null 2>&1; do echo . || exit; done ) </dev/null 2>&1 & "
@@ -58,12 +47,18 @@ static const char wrapper[] =
 	"sm_in() { case $sm_i in -) : ;; "
 	"=*) printf %s \"${sm_i#=}\" | base64 -d ;; "
 	"*) cat \"$sm_i\"/p*; rm -rf \"$sm_i\" ;; esac; }; "
+	/* dd takes no byte that it does not pass on. */
+	"sm_out() { case $sm_o in -) base64 ;; "
+	"*) dd bs=65536 count=64 2>/dev/null | base64; cat >\"$sm_o\" ;; esac; }; "
 	"case $sm_i in /*) [ \"$(cat \"$sm_i\"/p* | wc -c)\" -eq \"$sm_b\" ] "
 	"|| { kill $sm_h; rm -rf \"$sm_i\"; exit 98; } ;; esac; "
 	/* As the leader of a group it can be ended with what it started. */
 	"sm_g=; command -v setsid >/dev/null 2>&1 && sm_g=setsid; "
-	"sm_in | $sm_g sh -c \"$sm_s\" sh \"$@\" | base64; "
-	"kill $sm_h 2>/dev/null; exit 0";
+	"sm_in | $sm_g sh -c \"$sm_s\" sh \"$@\" | sm_out; "
+	"kill $sm_h 2>/dev/null; [ \"$sm_o\" = - ] && exit 0; "
+	"[ -s \"$sm_o\" ] && exit 96; rm -f \"$sm_o\"; exit 0";
+
+static const char marked_wrapper_head[] = "echo '" CF_MARK "'; ";
 
 static const char identity_script[] =
 	"f=/tmp/.sandmount-generation; "
@@ -72,11 +67,13 @@ static const char identity_script[] =
 
 /* --- opening --------------------------------------------------------------- */
 
-static bool is_id(const char *id)
+/* The path of a URL; "" when it has none. */
+static const char *url_path(const char *url)
 {
-	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyz234567");
+	const char *host = strstr(url, "://");
+	const char *path = host ? strchr(host + 3, '/') : NULL;
 
-	return n > 0 && n <= 128 && id[n] == '\0';
+	return path ? path : "";
 }
 
 static struct bridge *bridge_new(const struct spec *spec,
@@ -84,6 +81,7 @@ static struct bridge *bridge_new(const struct spec *spec,
 {
 	const char *env = g_getenv("CLOUDFLARE_SANDBOX_URL");
 	const char *base = spec->base_url ? spec->base_url : env;
+	g_autofree char *own = NULL;
 	struct bridge *b;
 	char *key;
 
@@ -98,15 +96,17 @@ static struct bridge *bridge_new(const struct spec *spec,
 	if (!key)
 		return NULL;
 	b = g_new0(struct bridge, 1);
+	mutex_init(&b->lock, RANK_LOG);
 	b->http = http_new(&(struct http_config){ 0 });
 	b->spec = spec_copy(spec);
-	g_autofree char *own = g_strdup(base);
-
+	own = g_strdup(base);
 	while (g_str_has_suffix(own, "/"))
 		own[strlen(own) - 1] = '\0';
-	b->url = g_strconcat(own, "/v1/sandbox", NULL);
+	b->dialect = g_str_has_prefix(url_path(own), "/api/")
+		? &cloudflare_lease : &cloudflare_bridge;
+	b->url = g_strconcat(own, b->dialect->path, NULL);
 	b->auth = g_strconcat("Authorization: Bearer ", key, NULL);
-	b->lifetime_ms = spec->lifetime_ms ? spec->lifetime_ms : LIFETIME_MS;
+	b->lifetime_ms = spec->lifetime_ms ? spec->lifetime_ms : CF_LIFETIME_MS;
 	credential_free(key);
 	return b;
 }
@@ -120,7 +120,10 @@ static void cf_close(void *state)
 	http_free(b->http);
 	spec_free(b->spec);
 	g_free(b->url);
+	g_free(b->lease);
+	g_free(b->acquisition);
 	credential_free(b->auth);
+	mutex_destroy(&b->lock);
 	g_free(b);
 }
 
@@ -132,14 +135,14 @@ static void cf_caps(void *state, struct remote_caps *caps)
 	};
 }
 
-/* A question whose answer is kept; may be asked again. */
-static int ask(struct bridge *b, const char *method, const char *path,
-	const char *text, size_t len, const struct call *call,
-	struct http_answer *a, GError **err)
+int bridge_ask(struct bridge *b, const char *method, const char *path,
+	const char *type, const char *text, size_t len,
+	const struct call *call, struct http_answer *a, GError **err)
 {
 	g_autofree char *url = g_strconcat(b->url, path, NULL);
-	const char *headers[] = { b->auth,
-		text ? "Content-Type: application/octet-stream" : NULL, NULL };
+	g_autofree char *content = type
+		? g_strconcat("Content-Type: ", type, NULL) : NULL;
+	const char *headers[] = { b->auth, content, NULL };
 	struct http_request q = {
 		.method = method, .url = url, .headers = headers,
 		.text = text, .text_len = len,
@@ -152,27 +155,11 @@ static int cf_create(const struct spec *spec, const struct call *call,
 	char **id, GError **err)
 {
 	struct bridge *b = bridge_new(spec, call, err);
-	struct http_answer a = { 0 };
-	struct json *j;
-	const char *told;
 	int r;
 
 	if (!b)
 		return -EINVAL;
-	r = ask(b, "POST", "", NULL, 0, call, &a, err);
-	if (r == 0 && a.status != 200)
-		r = http_refused(&a, "making a sandbox", err);
-	if (r == 0) {
-		j = json_parse(a.text->str, a.text->len, NULL);
-		told = json_string(json_get(j, "id"));
-		if (told && is_id(told))
-			*id = g_strdup(told);
-		else
-			r = fail(err, FAIL_PROTOCOL,
-				"making a sandbox: the answer has no id");
-		json_free(j);
-	}
-	http_answer_clear(&a);
+	r = b->dialect->create(b, call, id, err);
 	cf_close(b);
 	return r < 0 ? -EIO : 0;
 }
@@ -181,32 +168,20 @@ static int cf_renew(void *state, const struct call *call, int64_t *expires_ms,
 	GError **err)
 {
 	struct bridge *b = state;
-	g_autofree char *path =
-		g_strdup_printf("/%s/running", b->spec->sandbox_id);
-	struct http_answer a = { 0 };
-	int r = ask(b, "GET", path, NULL, 0, call, &a, err);
+	int r = b->dialect->renew(b, call, err);
 
-	if (r == 0 && a.status != 200)
-		r = http_refused(&a, "asking whether the sandbox runs", err);
 	*expires_ms = io_wall_ns() / 1000000 + b->lifetime_ms;
-	http_answer_clear(&a);
 	return r < 0 ? -EIO : 0;
 }
 
 static int cf_open(const struct spec *spec, const struct call *call,
 	void **state, GError **err)
 {
-	struct bridge *b;
-	int64_t expires_ms;
+	struct bridge *b = bridge_new(spec, call, err);
 
-	if (!is_id(spec->sandbox_id))
-		return fail(err, FAIL_USAGE,
-			"the sandboxId of a cloudflare sandbox has letters a-z "
-			"and digits 2-7 only, at most 128");
-	b = bridge_new(spec, call, err);
 	if (!b)
 		return -EINVAL;
-	if (cf_renew(b, call, &expires_ms, err) < 0) {
+	if (b->dialect->open(b, call, err) < 0) {
 		cf_close(b);
 		return -EIO;
 	}
@@ -214,71 +189,37 @@ static int cf_open(const struct spec *spec, const struct call *call,
 	return 0;
 }
 
+/* Another's lease keeps a file in the workspace, which is neither ours to delete
+ * nor anybody's work. */
+static const char *cf_reserved(const struct spec *spec)
+{
+	return cloudflare_is_lease(spec->sandbox_id) ? "/.*-lease.json" : NULL;
+}
+
 /* --- one command ----------------------------------------------------------- */
 
-struct run {
-	struct event_stream events;
-	struct http_answer *a;
-	struct call *call;
-	struct sink *out, *err_out;
-	struct remote_stats *stats;
-	int state;		/* of the base64 decoder */
-	guint save;
-	bool ended;
-	int status;
-	char *failed;		/* what an error event said, owned */
-};
-
-static int write_out(struct run *r, const char *text, size_t len)
+int bridge_printed(struct run *r, const char *text, size_t len)
 {
 	g_autofree guchar *raw = g_malloc(len / 4 * 3 + 4);
 	gsize n = g_base64_decode_step(
 		text, len, raw, &r->state, &r->save);
 
+	r->printed += n;
 	return r->out && n ? r->out->write(r->out->ctx, raw, n) : 0;
 }
 
-/* The bridge's own base64 around what was printed. */
-static int take_text(struct run *r, bool is_out, const char *data)
-{
-	gsize n;
-	g_autofree guchar *text = g_base64_decode(data, &n);
-
-	if (n == 0)
-		return 0;
-	if (is_out)
-		return write_out(r, (char *)text, n);
-	return r->err_out ? r->err_out->write(r->err_out->ctx, text, n) : 0;
-}
-
-static int take_exit(struct run *r, const char *data, size_t len)
-{
-	struct json *j = json_parse(data, len, NULL);
-	int64_t code;
-	int ret = -EPROTO;
-
-	if (json_is_integer(json_get(j, "exit_code"), &code)) {
-		r->ended = true;
-		r->status = (int)(code & 255);
-		ret = 0;
-	}
-	json_free(j);
-	return ret;
-}
+struct listener {
+	struct bridge *b;
+	struct run *r;
+};
 
 static int on_event(void *ctx, const char *name, const char *data, size_t len)
 {
-	struct run *r = ctx;
+	struct listener *l = ctx;
 
 	/* From here on it says something every 5 s. */
-	r->call->stall_ms = STALL_MS;
-	if (!strcmp(name, "stdout") || !strcmp(name, "stderr"))
-		return take_text(r, name[3] == 'o', data);
-	if (!strcmp(name, "exit"))
-		return take_exit(r, data, len);
-	if (!strcmp(name, "error") && !r->failed)
-		r->failed = g_strndup(data, ERROR_KEPT);
-	return 0;
+	l->r->call->stall_ms = STALL_MS;
+	return l->b->dialect->event(l->r, name, data, len);
 }
 
 static int on_bytes(void *ctx, const void *buf, size_t len)
@@ -291,31 +232,21 @@ static int on_bytes(void *ctx, const void *buf, size_t len)
 	return event_stream_feed(&r->events, buf, len);
 }
 
-static char *exec_json(const char *input, uint64_t bytes, const char *script,
-	const char *const *args, int64_t deadline_ms)
+int bridge_post(struct bridge *b, struct run *r, const char *path,
+	const struct json *body, GError **err)
 {
-	struct json *j = json_new_object();
-	struct json *argv = json_new_array();
-	g_autofree char *count = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
-	g_autofree char *packed = sh_pack_args(args);
-	g_autofree char *whole = g_strconcat(
-		packed ? sh_unpack_args : "", script, NULL);
-	const char *const head[] = { "sh", "-c", wrapper, "sh", input, count,
-		whole };
-	char *text;
+	g_autofree char *url = g_strconcat(b->url, path, NULL);
+	g_autofree char *text = json_to_text(body, false);
+	const char *headers[] = { b->auth, "Content-Type: application/json",
+		"Accept: text/event-stream", NULL };
+	struct sink out = { .write = on_bytes, .ctx = r };
+	struct http_request q = {
+		.method = "POST", .url = url, .headers = headers,
+		.text = text, .text_len = strlen(text), .out = &out,
+	};
 
-	for (size_t i = 0; i < G_N_ELEMENTS(head); i++)
-		json_append_string(argv, head[i]);
-	if (packed)
-		json_append_string(argv, packed);
-	for (; !packed && args && *args; args++)
-		json_append_string(argv, *args);
-	json_put(j, "argv", argv);
-	if (deadline_ms)
-		json_put_int(j, "timeout_ms", deadline_ms + REMOTE_SLACK_MS);
-	text = json_to_text(j, false);
-	json_free(j);
-	return text;
+	r->stats->bytes_sent += q.text_len;
+	return http_ask(b->http, &q, r->call, r->a, err);
 }
 
 static int judge(struct run *r, GError **err)
@@ -345,30 +276,10 @@ static int judge(struct run *r, GError **err)
 	return 0;
 }
 
-/* Busy is "not done": asked again, while the deadline lasts. */
-static int exec_once(struct bridge *b, struct run *r, const char *json,
-	GError **err)
+int bridge_exec(struct bridge *b, struct run *r, const char *const *argv,
+	const char *stdin_text, const struct call *call, GError **err)
 {
-	g_autofree char *url = g_strdup_printf("%s/%s/exec", b->url,
-		b->spec->sandbox_id);
-	const char *headers[] = { b->auth, "Content-Type: application/json",
-		"Accept: text/event-stream", NULL };
-	struct sink out = { .write = on_bytes, .ctx = r };
-	struct http_request q = {
-		.method = "POST", .url = url, .headers = headers,
-		.text = json, .text_len = strlen(json), .out = &out,
-	};
-	int ret = http_ask(b->http, &q, r->call, r->a, err);
-
-	r->stats->bytes_sent += q.text_len;
-	if (ret == 0)
-		ret = judge(r, err);
-	return ret < 0 ? -EIO : 0;
-}
-
-static int exec(struct bridge *b, struct run *r, const char *json,
-	const struct call *call, GError **err)
-{
+	struct listener l = { b, r };
 	struct call own = *call;
 	struct http_answer a = { 0 };
 	int ret;
@@ -376,12 +287,50 @@ static int exec(struct bridge *b, struct run *r, const char *json,
 	own.stall_ms = call->stall_ms ? call->stall_ms : FIRST_STALL_MS;
 	r->a = &a;
 	r->call = &own;
-	event_stream_init(&r->events, on_event, r);
-	ret = exec_once(b, r, json, err);
+	event_stream_init(&r->events, on_event, &l);
+	ret = b->dialect->exec(b, r, argv, stdin_text, call->deadline_ms, err);
+	if (ret == 0)
+		ret = judge(r, err);
 	event_stream_release(&r->events);
 	http_answer_clear(&a);
-	g_free(r->failed);
-	return ret;
+	g_clear_pointer(&r->failed, g_free);
+	return ret < 0 ? -EIO : 0;
+}
+
+/* What a command is made of. */
+struct command {
+	const char *input;	/* as the wrapper's first word; NULL: none */
+	uint64_t bytes;		/* of input by parts */
+	const char *rest;	/* a file for much output; NULL: none */
+	const char *script;
+	const char *const *args;
+};
+
+static int exec(struct bridge *b, struct run *r, const struct command *c,
+	const struct call *call, GError **err)
+{
+	g_autoptr(GPtrArray) argv = g_ptr_array_new();
+	g_autofree char *count = g_strdup_printf(
+		"%" G_GUINT64_FORMAT, c->bytes);
+	g_autofree char *packed = sh_pack_args(c->args);
+	g_autofree char *whole = g_strconcat(
+		packed ? sh_unpack_args : "", c->script, NULL);
+	g_autofree char *around = g_strconcat(
+		b->dialect->whole_output ? marked_wrapper_head : "", wrapper,
+		NULL);
+	const char *const head[] = { "sh", "-c", around, "sh",
+		c->input ? c->input : "-", count, c->rest ? c->rest : "-",
+		whole };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(head); i++)
+		g_ptr_array_add(argv, (gpointer)head[i]);
+	if (packed)
+		g_ptr_array_add(argv, packed);
+	for (const char *const *w = c->args; !packed && w && *w; w++)
+		g_ptr_array_add(argv, (gpointer)*w);
+	g_ptr_array_add(argv, NULL);
+	return bridge_exec(b, r, (const char *const *)argv->pdata, NULL, call,
+		err);
 }
 
 /* --- input ------------------------------------------------------------------ */
@@ -403,37 +352,26 @@ static ssize_t read_part(struct source *in, char *buf, size_t limit)
 	return (ssize_t)have;
 }
 
-static int put_part(struct bridge *b, const char *dir, unsigned number,
-	const char *buf, size_t len, const struct call *call, GError **err)
-{
-	g_autofree char *path = g_strdup_printf("/%s/file%s/p%06u",
-		b->spec->sandbox_id, dir, number);
-	struct http_answer a = { 0 };
-	int r = ask(b, "PUT", path, buf, len, call, &a, err);
-
-	if (r == 0 && a.status != 200)
-		r = http_refused(&a, "sending to the sandbox", err);
-	http_answer_clear(&a);
-	return r;
-}
-
 /* BUF holds LEN bytes of IN already. Puts all of it into DIR. */
 static int put_parts(struct bridge *b, const char *dir, char *buf, size_t len,
 	struct source *in, const struct call *call, uint64_t *bytes,
 	GError **err)
 {
+	const size_t limit = b->dialect->part_bytes;
+
 	for (unsigned number = 0; len; number++) {
+		g_autofree char *name = g_strdup_printf("p%06u", number);
 		ssize_t n;
 
-		n = read_part(in, buf + len, PART_BYTES - len);
+		n = read_part(in, buf + len, limit - len);
 		if (n < 0)
 			return fail(err, FAIL_UNAVAILABLE, "%s",
 				g_strerror((int)-n));
 		len += (size_t)n;
-		if (put_part(b, dir, number, buf, len, call, err) < 0)
+		if (b->dialect->put_part(b, dir, name, buf, len, call, err) < 0)
 			return -EIO;
 		*bytes += len;
-		n = len == PART_BYTES ? read_part(in, buf, 1) : 0;
+		n = len == limit ? read_part(in, buf, 1) : 0;
 		if (n < 0)
 			return fail(err, FAIL_UNAVAILABLE, "%s",
 				g_strerror((int)-n));
@@ -457,16 +395,77 @@ static char *staging_dir(const struct bridge *b)
 		inside ? cwd : "/workspace", word);
 }
 
-static void clean_up(struct bridge *b, const char *dir)
+/* Best effort. */
+static void clean_up(struct bridge *b, const char *path)
 {
-	const char *const args[] = { dir, NULL };
+	const char *const args[] = { path, NULL };
 	struct call call = { .deadline_ms = CLEAN_UP_MS };
 	struct remote_stats stats = { 0 };
 	struct run r = { .stats = &stats };
-	g_autofree char *json = exec_json(
-		"-", 0, "rm -rf \"$1\"", args, CLEAN_UP_MS);
 
-	exec(b, &r, json, &call, NULL);
+	exec(b, &r, &(struct command){
+		.script = "rm -rf \"$1\"", .args = args }, &call, NULL);
+}
+
+/* --- much output ------------------------------------------------------------- */
+
+/* The next CHUNK_MIB of FILE, the Nth; *BYTES of it came. */
+static int fetch_chunk(struct bridge *b, struct run *r, const char *file,
+	unsigned n, const struct call *call, uint64_t *bytes, GError **err)
+{
+	g_autofree char *skip = g_strdup_printf("%u", n * CHUNK_MIB);
+	g_autofree char *count = g_strdup_printf("%d", CHUNK_MIB);
+	const char *const args[] = { file, skip, count, NULL };
+	struct run part = { .stats = r->stats, .out = r->out };
+	int ret = exec(b, &part, &(struct command){
+		.script = "dd if=\"$1\" bs=1048576 skip=\"$2\" count=\"$3\" "
+			"2>/dev/null",
+		.args = args }, call, err);
+
+	*bytes = part.printed;
+	r->printed += part.printed;
+	return ret;
+}
+
+static int fetch_rest(struct bridge *b, struct run *r, const char *file,
+	const struct call *call, GError **err)
+{
+	uint64_t bytes = (uint64_t)CHUNK_MIB << 20;
+	int ret = 0;
+
+	for (unsigned n = 0; ret == 0 && bytes == CHUNK_MIB << 20; n++)
+		ret = fetch_chunk(b, r, file, n, call, &bytes, err);
+	clean_up(b, file);
+	if (ret == 0)
+		r->status = 0;
+	return ret;
+}
+
+/* --- run ---------------------------------------------------------------------- */
+
+/* C's input from IN; where it went by parts, *DIR is their directory. */
+static int give_input(struct bridge *b, struct source *in,
+	const struct call *call, struct command *c, char **text, char **dir,
+	GError **err)
+{
+	g_autofree char *buf = g_try_malloc(b->dialect->part_bytes);
+	ssize_t n = buf ? read_part(in, buf, b->dialect->inline_bytes + 1)
+			: -ENOMEM;
+
+	if (n < 0)
+		return fail(err, FAIL_UNAVAILABLE, "%s", g_strerror((int)-n));
+	if ((size_t)n > b->dialect->inline_bytes) {
+		c->input = *dir = staging_dir(b);
+		return put_parts(b, *dir, buf, (size_t)n, in, call, &c->bytes,
+			err);
+	}
+	if (n > 0) {
+		g_autofree char *packed =
+			g_base64_encode((guchar *)buf, (size_t)n);
+
+		c->input = *text = g_strconcat("=", packed, NULL);
+	}
+	return 0;
 }
 
 static int cf_run(void *state, const char *script, const char *const *args,
@@ -476,36 +475,24 @@ static int cf_run(void *state, const char *script, const char *const *args,
 {
 	struct bridge *b = state;
 	struct run r = { .out = out, .err_out = err_out, .stats = stats };
-	g_autofree char *buf = in ? g_try_malloc(PART_BYTES) : NULL;
-	g_autofree char *dir = NULL, *input = NULL, *json = NULL;
-	uint64_t bytes = 0;
-	ssize_t n = 0;
+	struct command c = { .script = script, .args = args };
+	g_autofree char *dir = NULL, *text = NULL, *rest = NULL;
 	int ret = 0;
 
-	if (in && !buf)
-		return fail(err, FAIL_UNAVAILABLE, "out of memory");
-	if (in)
-		n = read_part(in, buf, INLINE_LIMIT + 1);
-	if (n < 0)
-		return fail(err, FAIL_UNAVAILABLE, "%s", g_strerror((int)-n));
-	if (n > INLINE_LIMIT) {
-		dir = staging_dir(b);
-		ret = put_parts(b, dir, buf, (size_t)n, in, call, &bytes, err);
-		input = g_strdup(dir);
-		stats->bytes_sent += bytes;
-	} else if (n > 0) {
-		g_autofree char *text =
-			g_base64_encode((guchar *)buf, (size_t)n);
+	if (b->dialect->whole_output) {
+		g_autofree char *word = io_random_hex(12);
 
-		input = g_strconcat("=", text, NULL);
+		c.rest = rest = g_strconcat("/tmp/.sandmount-out-", word, NULL);
 	}
-	if (ret == 0) {
-		json = exec_json(input ? input : "-", bytes, script, args,
-			call->deadline_ms);
-		ret = exec(b, &r, json, call, err);
-	}
+	if (in)
+		ret = give_input(b, in, call, &c, &text, &dir, err);
+	stats->bytes_sent += c.bytes;
+	if (ret == 0)
+		ret = exec(b, &r, &c, call, err);
 	if (ret < 0 && dir)
 		clean_up(b, dir);
+	if (ret == 0 && rest && r.status == EXIT_MORE)
+		ret = fetch_rest(b, &r, rest, call, err);
 	*status = r.status;
 	return ret < 0 ? -EIO : 0;
 }
@@ -546,4 +533,5 @@ const struct remote_ops provider_cloudflare = {
 	.identity = cf_identity,
 	.run = cf_run,
 	.renew = cf_renew,
+	.reserved = cf_reserved,
 };

@@ -90,6 +90,13 @@ bool remote_can_create(const char *provider)
 	return ops && ops->create;
 }
 
+const char *remote_reserved(const struct spec *spec)
+{
+	const struct remote_ops *ops = find_provider(spec->provider, NULL);
+
+	return ops && ops->reserved ? ops->reserved(spec) : NULL;
+}
+
 /* Every call has a deadline: the spec's, unless the caller gives one. */
 static struct call with_deadline(const struct spec *spec,
 	const struct call *call)

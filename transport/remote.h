@@ -100,6 +100,10 @@ struct remote_ops {
 		const struct call *call, struct source *in, struct sink *out,
 		struct sink *err_out, struct remote_stats *stats, int *status,
 		GError **err);
+	/* A pattern (merge/exclude.h) of files in the workspace of a sandbox
+	 * like SPEC that belong to the service, not to the work; borrowed for
+	 * ever. NULL, and what it may return: none. */
+	const char *(*reserved)(const struct spec *spec);
 	/* Extends the sandbox's life; *EXPIRES_MS wall clock, 0: never ends. */
 	int (*renew)(void *state, const struct call *call, int64_t *expires_ms,
 		GError **err);
@@ -111,6 +115,10 @@ bool remote_can_create(const char *provider);
  * FAIL_USAGE where that cannot be. */
 int remote_create(const struct spec *spec, const struct call *call, char **id,
 	GError **err);
+
+/* What the service keeps in SPEC's workspace (remote_ops.reserved); no request
+ * is made. */
+const char *remote_reserved(const struct spec *spec);
 
 /* The provider by spec->provider; FAIL_USAGE for an unknown one, naming those
  * there are. Runs one trivial command. The spec is copied. */

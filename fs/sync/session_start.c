@@ -121,11 +121,15 @@ static int lock_session(struct session *s, GError **err)
 /* The exclude engine of the options. */
 static int build_exclude(struct session *s, GError **err)
 {
+	const char *reserved = remote_reserved(s->spec);
+
 	s->exclude = exclude_new();
 	exclude_add_reserved(s->exclude, s->options->runtime_dir);
 	for (char **p = s->options->exclude; *p; p++)
 		if (exclude_add(s->exclude, *p, err) < 0)
 			return -EINVAL;
+	if (reserved && exclude_add(s->exclude, reserved, err) < 0)
+		return -EINVAL;
 	if (s->options->gitignore && s->options->local)
 		return exclude_use_gitignore(
 			s->exclude, s->options->local, err);

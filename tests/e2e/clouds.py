@@ -76,6 +76,23 @@ class Bridge(Service):
         return self.top / sid / "workspace"
 
 
+class Leases(Bridge):
+    """The older bridge; the sandbox of LEASE is one that sandmount acquired,
+    as far as its id tells."""
+    program = "lease_server.py"
+    API = "/api/paperclip-sandbox/v1"
+    LEASE = "pc-acq-sandmount-box"
+
+    def env(self):
+        return dict(super().env(), CLOUDFLARE_SANDBOX_URL=self.url + self.API)
+
+    def do(self, what, sid=LEASE, **more):
+        return super().do(what, sid, **more)
+
+    def workspace(self, sid=LEASE):
+        return super().workspace(sid)
+
+
 def flush_until_sent(world, seconds=60):
     """A fault may end one flush; what is unsent is kept and sent then."""
     end = time.monotonic() + seconds

@@ -250,6 +250,24 @@ class Cloudflare(Cloud):
         self.service.do("replace")
 
 
+class Lease(Cloud):
+    """Provider cloudflare, its older dialect."""
+    kind = clouds.Leases
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.replace()
+        self.spec = f"cloudflare:{clouds.Leases.LEASE}:/workspace/p"
+
+    def replace(self):
+        self.service.do("replace")
+        self.root = str(self.service.workspace() / "p")
+        os.makedirs(self.root)
+
+    def expire(self):
+        self.service.do("expire")
+
+
 PROVIDERS = {"local": Local, "command": Command, "ssh": Ssh,
              "docker": Container, "podman": Podman, "e2b": E2b,
-             "cloudflare": Cloudflare}
+             "cloudflare": Cloudflare, "lease": Lease}

@@ -33,6 +33,7 @@ PUT_LIMIT = 12_000_000
 
 
 class Bridge(http.server.ThreadingHTTPServer):
+    handler = None      # below
     daemon_threads = True
     request_queue_size = 128
     handle_error = e2b_server.Server.handle_error
@@ -46,7 +47,7 @@ class Bridge(http.server.ThreadingHTTPServer):
         self.faults = []
         self.log = []
         self.connections = set()
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), self.handler)
 
     def box(self, sid):
         """Any id has a container as soon as it is asked for."""
@@ -155,50 +156,21 @@ class Handler(e2b_server.Handler):
 
     # --- commands -------------------------------------------------------------
 
+    def inside(self, word):
+        """WORD with the sandbox's places as they are here."""
+        return re.sub(r"(?<![\w/])/(workspace|tmp/\.sandmount)",
+                      self.top.replace("\\", "\\\\") + r"/\1", word)
+
     def exec(self):
         body = self.json_body()
         argv = body.get("argv")
         if not argv:
             return self.send(error(400, "invalid_request", "argv"))
-        argv = [re.sub(r"(?<![\w/])/(workspace|tmp/\.sandmount)",
-                       self.top.replace("\\", "\\\\") + r"/\1", w)
-                for w in argv]
         self.begin_chunks(200, {"Content-Type": "text/event-stream"})
-        child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True,
-            cwd=self.top + "/workspace",
-            env=dict(os.environ, TMPDIR=self.top + "/tmp"))
-        lock = threading.Lock()
-        broken = []
-
-        def pump(stream, name):
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            while True:
-                data = os.read(stream.fileno(), 32768)
-                text = decoder.decode(data, final=not data)
-                with lock:
-                    try:
-                        if text and not broken:
-                            self.event(name, base64.b64encode(
-                                text.encode()).decode())
-                    except (Cut, OSError) as e:
-                        broken.append(e)
-                if not data:
-                    return
-
-        pumps = [threading.Thread(target=pump, args=a, daemon=True)
-                 for a in ((child.stdout, "stdout"), (child.stderr,
-                                                      "stderr"))]
-        for p in pumps:
-            p.start()
-        for p in pumps:
-            p.join()
-        code = child.wait()
-        child.stdout.close()
-        child.stderr.close()
-        if broken:
-            raise Cut()
+        code, _ = self.run_child(
+            [self.inside(w) for w in argv], subprocess.DEVNULL,
+            lambda name, text: self.event(name, base64.b64encode(
+                text.encode()).decode()))
         f = self.fault
         if f and f.kind == "no-end-frame":
             return self.end_chunks()
@@ -209,6 +181,54 @@ class Handler(e2b_server.Handler):
             self.event("exit", json.dumps({"exit_code": code}))
         return self.end_chunks()
 
+    def run_child(self, argv, stdin, tell, seconds=None):
+        """Its exit code and what it printed; None when it ran out of time.
+        TELL gets each text as it comes."""
+        child = subprocess.Popen(
+            argv, stdin=stdin, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True,
+            cwd=self.top + "/workspace",
+            env=dict(os.environ, TMPDIR=self.top + "/tmp"))
+        lock = threading.Lock()
+        broken = []
+        said = {"stdout": [], "stderr": []}
+
+        def pump(stream, name):
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            while True:
+                data = os.read(stream.fileno(), 32768)
+                text = decoder.decode(data, final=not data)
+                with lock:
+                    said[name].append(text)
+                    try:
+                        if text and not broken:
+                            tell(name, text)
+                    except (Cut, OSError) as e:
+                        broken.append(e)
+                if not data:
+                    return
+
+        pumps = [threading.Thread(target=pump, args=a, daemon=True)
+                 for a in ((child.stdout, "stdout"), (child.stderr,
+                                                      "stderr"))]
+        for p in pumps:
+            p.start()
+        late = False
+        try:
+            code = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            late = True
+            os.killpg(child.pid, signal.SIGKILL)
+            code = child.wait()
+        for p in pumps:
+            p.join()
+        child.stdout.close()
+        child.stderr.close()
+        if broken:
+            raise Cut()
+        return None if late else code, {n: "".join(t)
+                                        for n, t in said.items()}
+
     def event(self, name, data):
         text = f"event: {name}\ndata: {data}\n\n".encode()
         if self.fault and self.fault.kind == "split":
@@ -218,11 +238,17 @@ class Handler(e2b_server.Handler):
         self.put_chunk(text)
 
 
-def main():
+Bridge.handler = Handler
+
+
+def options():
     p = argparse.ArgumentParser()
     p.add_argument("--dir", required=True)
     p.add_argument("--key", default="bridge-key")
-    server = Bridge(p.parse_args())
+    return p
+
+
+def main(server):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", server.server_address[1], flush=True)
     while os.read(0, 1024):
@@ -230,4 +256,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(Bridge(options().parse_args()))
