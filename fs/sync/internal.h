@@ -116,9 +116,10 @@ int session_open_local(struct session *s, bool *replaced, GError **err);
 int moves_note(struct session *s, GPtrArray *pairs, GError **err);
 /* Of struct reconcile_move; g_array_unref. */
 GArray *moves_load(struct session *s);
-/* With a new baseline, inside its transaction: they are forgotten when all of
- * it is SETTLED, and kept for an undo. */
-int moves_rebased(struct session *s, bool settled, GError **err);
+/* With a new baseline, inside its transaction: an undo brings them back; when
+ * all of the baseline is settled they are forgotten, after that. */
+int moves_keep_for_undo(struct session *s, GError **err);
+int moves_forget(struct session *s, GError **err);
 /* With the baseline of before, inside its transaction. */
 int moves_undone(struct session *s, GError **err);
 

@@ -72,13 +72,16 @@ GArray *moves_load(struct session *s)
 	return moves;
 }
 
-int moves_rebased(struct session *s, bool settled, GError **err)
+int moves_keep_for_undo(struct session *s, GError **err)
 {
-	g_autofree char *old = state_get(s->state, MOVES);
+	g_autofree char *moves = state_get(s->state, MOVES);
 
-	if (state_set(s->state, UNDO_MOVES, old, err) < 0)
-		return -EIO;
-	return settled ? state_set(s->state, MOVES, NULL, err) : 0;
+	return state_set(s->state, UNDO_MOVES, moves, err);
+}
+
+int moves_forget(struct session *s, GError **err)
+{
+	return state_set(s->state, MOVES, NULL, err);
 }
 
 int moves_undone(struct session *s, GError **err)

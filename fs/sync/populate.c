@@ -351,7 +351,7 @@ static int store_baseline(struct populate *p)
 			state_store(state, STATE_BASE_MOUNT, p->base_mirror,
 				p->err) < 0 ||
 			state_set(state, "baseline", "done", p->err) < 0 ||
-			moves_rebased(p->s, true, p->err) < 0 ||
+			moves_forget(p->s, p->err) < 0 ||
 			state_commit(state, p->err) < 0
 		? -EIO : 0;
 }

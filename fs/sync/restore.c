@@ -100,7 +100,7 @@ int restore_apply(struct restore *r, struct plan *p,
 	return ret;
 }
 
-static int scan_sides(struct restore *r, GError **err)
+int restore_scan_sides(struct restore *r, GError **err)
 {
 	struct scan_options o = {
 		.exclude = r->s->exclude, .hash = SCAN_HASH_CHANGED,
@@ -145,7 +145,7 @@ static enum conflict_policy policy(const struct session *s)
 	return CONFLICT_BOTH;
 }
 
-static void make_input(struct restore *r)
+void restore_make_input(struct restore *r)
 {
 	struct statvfs vfs = { 0 };
 
@@ -177,7 +177,7 @@ static void make_input(struct restore *r)
 
 static struct plan *plan_round(struct restore *r)
 {
-	make_input(r);
+	restore_make_input(r);
 	return reconcile(&r->input);
 }
 
@@ -225,69 +225,6 @@ struct apply_options restore_apply_options(struct restore *r)
 	};
 }
 
-/* Bytes that no baseline names any more: an undo asks for the one before, a
- * refresh for what was acknowledged. */
-static void collect_bases(struct restore *r, const struct manifest *ours,
-	const struct manifest *theirs)
-{
-	bool damaged = false;
-	g_autoptr(manifest_auto) acked = session_load_table(
-		r->s, STATE_ACK_MIRROR, &damaged);
-	const struct manifest *keep[] = { ours, theirs, r->base_ours,
-		r->base_theirs, acked };
-	int e = damaged || r->damaged
-		? 0 : base_store_collect(
-			      r->s->base, keep, G_N_ELEMENTS(keep));
-
-	if (e < 0)
-		log_write(LOG_WARNING, "remove earlier bytes from %s/base: %s",
-			r->s->dir, g_strerror(-e));
-}
-
-/* Whether nothing is left for another restore. */
-static bool is_settled(const struct plan *p)
-{
-	for (size_t i = 0; i < plan_count(p); i++)
-		if (plan_at(p, i)->list == PLAN_HELD ||
-			plan_at(p, i)->outcome == PLAN_FAILED)
-			return false;
-	return true;
-}
-
-/* The baselines after PLAN was applied, stored with everything that ends the
- * restore in one transaction. */
-static int store_rebased(struct restore *r, GError **err)
-{
-	struct state *state = r->s->state;
-	g_autoptr(manifest_auto) ours = NULL;
-	g_autoptr(manifest_auto) theirs = NULL;
-
-	if (scan_sides(r, err) < 0)
-		return -EIO;
-	make_input(r);
-	reconcile_rebase(&r->input, r->all, r->ours, &ours, &theirs);
-	restore_rebase_picks(r, &ours, &theirs);
-	if (state_begin(state, err) < 0)
-		return -EIO;
-	if (state_store(state, STATE_UNDO_LOCAL, r->base_ours, err) < 0 ||
-		state_store(state, STATE_UNDO_MOUNT, r->base_theirs, err) <
-			0 ||
-		state_store(state, STATE_BASE_LOCAL, ours, err) < 0 ||
-		state_store(state, STATE_BASE_MOUNT, theirs, err) < 0 ||
-		state_save_plan(state, "undo", r->all, err) < 0 ||
-		state_set(state, "undo-trash", r->trash, err) < 0 ||
-		conflicts_note_home(r->s, r->all, err) < 0 ||
-		moves_rebased(r->s, is_settled(r->all), err) < 0 ||
-		state_drop_plan(state, "restore", err) < 0) {
-		state_rollback(state);
-		return -EIO;
-	}
-	if (state_commit(state, err) < 0)
-		return -EIO;
-	collect_bases(r, ours, theirs);
-	return 0;
-}
-
 /* Plans, and applies what was planned until nothing changes under it. */
 static int merge_rounds(struct restore *r, GError **err)
 {
@@ -297,7 +234,7 @@ static int merge_rounds(struct restore *r, GError **err)
 		g_autoptr(plan_auto) plan = NULL;
 		bool again;
 
-		if (scan_sides(r, err) < 0)
+		if (restore_scan_sides(r, err) < 0)
 			return -EIO;
 		plan = plan_round(r);
 		ao.ours = r->ours;
@@ -486,7 +423,7 @@ static int run(struct restore *r, GError **err)
 		r->diff = restore_diff(r);
 	if (r->o->offer)
 		r->offer = restore_offer(r);
-	return r->o->dry_run ? 0 : store_rebased(r, err);
+	return r->o->dry_run ? 0 : restore_store(r, err);
 }
 
 static struct report *make_report(struct restore *r, int64_t began_ns,

@@ -41,6 +41,17 @@ int restore_apply(struct restore *r, struct plan *p,
 	const struct apply_options *o, GError **err);
 void restore_release(struct restore *r);
 
+/* Reads both sides as they are now into r->ours and r->theirs; r->input is made
+ * of them and of the baselines. */
+int restore_scan_sides(struct restore *r, GError **err);
+void restore_make_input(struct restore *r);
+
+/* --- fs/sync/restore_store.c ------------------------------------------ */
+
+/* The baselines after r->all was applied, stored with everything that ends the
+ * restore in one transaction. */
+int restore_store(struct restore *r, GError **err);
+
 /* --- fs/sync/restore_pick.c ------------------------------------------- */
 
 /* Below the session's directory: merged texts of an offer, until the next. */

@@ -185,6 +185,22 @@ def test_undo(world):
     assert tree(world.local) == tree(world.remote)
 
 
+def test_undo_after_a_restore_that_had_nothing_to_do(world):
+    """As after `restore` and then `umount`: what is undone is the one that
+    changed something."""
+    write(world.local / "f", "old\n")
+    world.mount()
+    write(world.mnt / "f", "new\n")
+    world.restore()
+    assert (world.local / "f").read_text() == "new\n"
+    world.umount()
+    world.restore("--undo")
+    assert (world.local / "f").read_text() == "old\n"
+    # What was undone is offered again.
+    world.restore()
+    assert (world.local / "f").read_text() == "new\n"
+
+
 def test_trash_outlives_its_session(world):
     """The same name for another sandbox: what was put aside stays."""
     write(world.local / "a", "mine\n")

@@ -506,6 +506,28 @@ static void a_number_twice_changes_nothing(void **state)
 }
 
 /* What changed while it was sent is not in the tree that it belongs to. */
+/* Late, when everything is as it was before it again. */
+static void an_older_number_changes_nothing(void **state)
+{
+	struct world *w = world_new(NULL);
+	struct batch *late, *now;
+	struct batch_op *op;
+
+	(void)state;
+	late = new_batch(w);
+	now = new_batch(w);
+	add(now, BATCH_PUT, "by-now", 0644);
+	assert_int_equal(apply(w, now), 0);
+	op = add(late, BATCH_PUT, "late", 0644);
+	assert_int_not_equal(apply(w, late), 0);
+	assert_int_not_equal(op->result, BATCH_DONE);
+	assert_absent(w, "late");
+	assert_sent(w, "by-now", 0644);
+	batch_free(late);
+	batch_free(now);
+	world_free(w);
+}
+
 static void what_changed_is_withdrawn(void **state)
 {
 	struct world *w = world_new(NULL);
@@ -625,6 +647,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_new_files_are_few_processes),
 		cmocka_unit_test(a_number_twice_changes_nothing),
+		cmocka_unit_test(an_older_number_changes_nothing),
 		cmocka_unit_test(what_changed_is_withdrawn),
 		cmocka_unit_test(planted_links_are_not_followed),
 		cmocka_unit_test(others_were_first),
