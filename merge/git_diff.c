@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "merge/apply.h"
+#include "merge/git_library.h"
 
 enum { LINK_MODE = 0120000, ABBREVIATED = 7 };
 
@@ -184,21 +185,12 @@ char *git_diff_path(const char *path, const struct git_side *before,
 	bool links = before->bytes && after->bytes &&
 		(before->mode == LINK_MODE) != (after->mode == LINK_MODE);
 
-	git_libgit2_init();
+	git_library_start();
 	if (links) {	/* git: the old one goes, the new one comes */
 		add_change(out, path, before, &absent);
 		add_change(out, path, &absent, after);
 	} else if (before->bytes || after->bytes) {
 		add_change(out, path, before, after);
 	}
-	git_libgit2_shutdown();
 	return g_string_free(out, FALSE);
-}
-
-char *git_library(void)
-{
-	int major, minor, rev;
-
-	git_libgit2_version(&major, &minor, &rev);
-	return g_strdup_printf("libgit2 %d.%d.%d", major, minor, rev);
 }

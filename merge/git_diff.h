@@ -18,7 +18,4 @@ struct git_side {
 char *git_diff_path(const char *path, const struct git_side *before,
 	const struct git_side *after);
 
-/* "NAME VERSION" of the library in use, for --version; g_free it. */
-char *git_library(void);
-
 #endif

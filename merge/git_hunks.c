@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "merge/apply.h"
+#include "merge/git_library.h"
 
 enum { CONTEXT = 3 };
 
@@ -88,14 +89,13 @@ static bool compare(struct git_hunks *h)
 	const void *b = g_bytes_get_data(h->after, &m);
 	bool ok;
 
-	git_libgit2_init();
+	git_library_start();
 	git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION);
 	options.flags |= GIT_DIFF_FORCE_TEXT;
 	options.context_lines = 0;
 	ok = git_patch_from_buffers(&patch, n ? a : "", n, "file", m ? b : "",
 		     m, "file", &options) == 0 && add_changes(h, patch);
 	git_patch_free(patch);
-	git_libgit2_shutdown();
 	return ok;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "merge/apply.h"
+#include "merge/git_library.h"
 
 static bool is_text(GBytes *b)
 {
@@ -12,17 +13,6 @@ static bool is_text(GBytes *b)
 	const void *data = g_bytes_get_data(b, &n);
 
 	return n <= TEXT_MERGE_LIMIT && !(n && memchr(data, '\0', n));
-}
-
-/* Once a process: its start and end read configuration files. */
-static void start_library(void)
-{
-	static gsize started;
-
-	if (g_once_init_enter(&started)) {
-		git_libgit2_init();
-		g_once_init_leave(&started, 1);
-	}
 }
 
 static git_merge_file_input input_of(GBytes *b, const char *label)
@@ -56,7 +46,7 @@ int git_text_markers(GBytes *base, GBytes *ours, GBytes *theirs, GBytes **out)
 		o.ptr = "";
 	if (!t.ptr)
 		t.ptr = "";
-	start_library();
+	git_library_start();
 	git_merge_file_options_init(&options, GIT_MERGE_FILE_OPTIONS_VERSION);
 	r = git_merge_file(&result, &a, &o, &t, &options);
 	if (r < 0) {

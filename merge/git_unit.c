@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "merge/apply_internal.h"
+#include "merge/git_library.h"
 #include "merge/lib/beneath.h"
 #include "merge/lib/fail.h"
 #include "merge/lib/io.h"
@@ -176,9 +177,8 @@ static int add_ref(struct unit *u, size_t index, const char *ref,
 	struct plan_op *op;
 	int valid = 0;
 
-	git_libgit2_init();
+	git_library_start();
 	git_reference_name_is_valid(&valid, name);
-	git_libgit2_shutdown();
 	if (!valid || path_check(path, strlen(path)) < 0)
 		return 0;
 	op = plan_add(u->plan, PLAN_PUT, path);

@@ -7,7 +7,7 @@
 #include "fs/cli/cli.h"
 #include "fs/fuse/adapter.h"
 #include "fs/mirror/state.h"
-#include "merge/git_diff.h"
+#include "merge/git_library.h"
 #include "merge/lib/digest.h"
 #include "transport/http.h"
 #include "transport/json.h"
