@@ -20,6 +20,11 @@ import proof
 
 SANDMOUNT = os.environ.get("SANDMOUNT", "build/gcc/sandmount")
 
+# A suite that a shell started in the background ignores these, and so would all
+# that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 
 class Result:
     def __init__(self, done):
