@@ -74,8 +74,9 @@ def no_leftovers(w):
                 p.endswith(b".conflict")]
         assert not left, left
     known = {"session.json", "state.db", "state.db-wal", "state.db-shm",
-             "mirror", "base", "trash", "log", "lock", "report.json"}
+             "mirror", "base", "parts", "trash", "log", "lock", "report.json"}
     left = [p for p in os.listdir(w.session()) if p not in known]
+    left += os.listdir(w.session() / "parts")
     assert not left, left
 
 
