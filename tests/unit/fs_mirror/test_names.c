@@ -431,6 +431,15 @@ static void deep(void **state)
 		-ENAMETOOLONG);
 }
 
+/* Back to who we are, if that is root. */
+static void be_root(void)
+{
+	if (getuid() != 0)
+		return;
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(setegid(0), 0);
+}
+
 /* Who has closed a directory to himself has not closed the mirror. */
 static void closed_to_its_owner(void **state)
 {
@@ -442,6 +451,11 @@ static void closed_to_its_owner(void **state)
 
 	if (geteuid() == 0 && (setegid(65534) < 0 || seteuid(65534) < 0))
 		skip();
+	/* A root directory that others may not search hides /proc from them. */
+	if (faccessat(AT_FDCWD, "/", X_OK, AT_EACCESS) < 0) {
+		be_root();
+		skip();
+	}
 	if (fchown(w->root, 65534, 65534) < 0 && seteuid(0) == 0 &&
 		fchown(w->root, 65534, 65534) == 0)
 		assert_int_equal(seteuid(65534), 0);
@@ -454,10 +468,7 @@ static void closed_to_its_owner(void **state)
 	dir = look_up(w, "closed", &st);
 	assert_int_equal(st.st_mode & 07777, 0);
 	assert_int_equal(mirror_lookup(w->m, dir, "in", &a), 0);
-	if (getuid() == 0) {
-		assert_int_equal(seteuid(0), 0);
-		assert_int_equal(setegid(0), 0);
-	}
+	be_root();
 }
 
 int main(void)
